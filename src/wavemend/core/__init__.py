@@ -1,0 +1,1 @@
+"""Types, files, signal processing and measures. Knows nothing of damage or repair."""

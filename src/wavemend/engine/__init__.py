@@ -1,0 +1,1 @@
+"""What carries a repair: blocks, latency, spectra, regions and crossfades."""

@@ -1,0 +1,67 @@
+"""Repairs: one file each, learned or not.
+
+A file ends with a `Repair`; other packages bring theirs through the entry-point
+group `wavemend.repairs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from wavemend.core.params import Options, Param, resolve
+from wavemend.core.registry import Registry
+from wavemend.core.types import Finding, Format
+from wavemend.engine.confine import Confined
+from wavemend.engine.stream import Passthrough, Stream
+
+STRENGTH = Param(1.0, 0.0, 1.0, "", "how much of the repair is applied; 0 changes nothing")
+FADE_MS = 20.0
+
+
+@dataclass(frozen=True, eq=False)
+class Repair:
+    """A repair and its declaration.
+
+    `treats` names the kinds of damage. A `local` repair replaces the samples of
+    each region; a `steady` one works through a region from end to end and is faded
+    in and out. `build(format, findings, options)` gives the stream that does it;
+    `open` adds what holds for all: options checked, no finding no change, nothing
+    outside the regions, strength.
+    """
+
+    name: str
+    title: str
+    treats: tuple[str, ...]
+    scope: Literal["local", "steady"]
+    own_params: Mapping[str, Param]
+    build: Callable[[Format, Sequence[Finding], Options], Stream]
+    doc: str
+
+    @property
+    def params(self) -> dict[str, Param]:
+        """All parameters by name, `strength` included."""
+        return {"strength": STRENGTH, **self.own_params}
+
+    def open(self, format: Format, findings: Sequence[Finding], **options: Any) -> Stream:
+        """A stream that repairs these findings and nothing else.
+
+        Raises InputError for an unknown option or a value out of range. Findings
+        of kinds that the repair does not treat are not looked at.
+        """
+        checked = resolve(self.name, self.params, options)
+        treated = [finding for finding in findings if finding.damage in self.treats]
+        if not treated or checked["strength"] == 0.0:
+            return Passthrough(format)
+        fade = round(FADE_MS / 1000 * format.sample_rate) if self.scope == "steady" else 0
+        return Confined(
+            self.build(format, treated, checked),
+            format,
+            [finding.region for finding in treated],
+            fade=fade,
+            strength=checked["strength"],
+        )
+
+
+repairs: Registry[Repair] = Registry("wavemend.repairs", Repair, "repair")

@@ -1,0 +1,238 @@
+"""What every repair promises, as checks that a stranger can run on their own.
+
+    from contract import check_repair
+    check_repair(my_repair, my_damage)
+
+Each check raises AssertionError with the promise that was broken. `ALL` lists
+them, so that a test can be made of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from wavemend import errors
+from wavemend.core.types import Finding, Format, Samples
+from wavemend.damage import Damage
+from wavemend.engine.stream import Stream, run
+from wavemend.repairs import Repair
+
+FORMATS = (Format(8_000, 1), Format(48_000, 2), Format(44_100, 8), Format(192_000, 1))
+SECONDS = 2.0
+
+
+@lru_cache(maxsize=32)
+def music(format: Format, samples: int, seed: int = 1) -> Samples:
+    """Plucked harmonic notes at random times, panned, over a very low floor; peak 0.5."""
+    rng = np.random.default_rng(seed)
+    out = rng.standard_normal((format.channels, samples)) * 1e-5
+    time = np.arange(samples) / format.sample_rate
+    for _ in range(max(2, int(6 * samples / format.sample_rate))):
+        start, pitch = rng.uniform(-0.3, time[-1] if samples else 0), 110 * 2 ** (rng.integers(36) / 12)
+        age = np.maximum(time - start, 0)
+        note = np.zeros(samples)
+        for k in range(1, 12):
+            if k * pitch < 0.45 * format.sample_rate:
+                note += (
+                    np.sin(2 * np.pi * k * pitch * age + rng.uniform(0, 6)) / k**1.5 * np.exp(-age * (1 + k))
+                )
+        note *= (time >= start) * (1 - np.exp(-age / 0.004))
+        out += note * rng.uniform(0.2, 1.0, (format.channels, 1))
+    out *= 0.5 / max(np.abs(out).max(), 1e-9)
+    out.flags.writeable = False
+    samples32 = out.astype(np.float32)
+    samples32.flags.writeable = False
+    return samples32
+
+
+@lru_cache(maxsize=32)
+def _example(damage: Damage, format: Format, seconds: float) -> tuple[Samples, tuple[Finding, ...]]:
+    clean = music(format, round(seconds * format.sample_rate))
+    damaged, truth = damage.simulate(clean, format, seed=7)
+    damaged.flags.writeable = False
+    return damaged, truth
+
+
+def _outputs(stream: Stream, samples: Samples, cuts: Sequence[int]) -> Iterator[Samples]:
+    at = 0
+    for cut in [*cuts, samples.shape[1]]:
+        yield stream.push(samples[:, at:cut])
+        at = cut
+    yield stream.flush()
+
+
+def check_length_and_place(repair: Repair, damage: Damage, format: Format) -> None:
+    """As long as the input, finite, float32, aligned to the sample."""
+    damaged, truth = _example(damage, format, SECONDS)
+    out = run(repair.open(format, truth), damaged)
+    assert out.shape == damaged.shape, f"{repair.name}: {damaged.shape} in, {out.shape} out"
+    assert out.dtype == np.float32 and np.isfinite(out).all()
+    for channel in range(format.channels):
+        spectrum = np.fft.rfft(damaged[channel], 2 * out.shape[1]).conj() * np.fft.rfft(
+            out[channel], 2 * out.shape[1]
+        )
+        lag = int(np.argmax(np.fft.irfft(spectrum)))
+        assert lag == 0, f"{repair.name}: channel {channel} is moved by {lag} samples"
+
+
+def check_any_cut(repair: Repair, damage: Damage, format: Format) -> None:
+    """Blocks cut anywhere, empty ones and single samples among them, give the same bits."""
+    damaged, truth = _example(damage, format, SECONDS)
+    whole = run(repair.open(format, truth), damaged)
+    rng = np.random.default_rng(3)
+    total = damaged.shape[1]
+    for count in (1, 7, 60):
+        cuts = sorted(rng.integers(0, total, count).tolist())
+        cuts = [0, 0, 1, 2, *[c for c in cuts if c > 2], total, total]
+        parts = list(_outputs(repair.open(format, truth), damaged, cuts))
+        assert np.array_equal(np.concatenate(parts, axis=1), whole), f"{repair.name}: the cut is heard"
+
+
+def check_latency(repair: Repair, damage: Damage, format: Format) -> None:
+    """After n samples at least n - latency have come out, and never more than n."""
+    damaged, truth = _example(damage, format, SECONDS)
+    stream = repair.open(format, truth)
+    came, went = 0, 0
+    for start in range(0, damaged.shape[1], 1000):
+        block = damaged[:, start : start + 1000]
+        came, went = came + stream.push(block).shape[1], went + block.shape[1]
+        assert came <= went, f"{repair.name}: more came out than went in"
+        assert came >= went - stream.latency, f"{repair.name}: latency is understated"
+
+
+def check_past_is_fixed(repair: Repair, damage: Damage, format: Format) -> None:
+    """A change of the future never changes what was already given out."""
+    damaged, truth = _example(damage, format, SECONDS)
+    for share in (0.37, 0.8):
+        cut = int(damaged.shape[1] * share)
+        first = repair.open(format, truth).push(damaged[:, :cut])
+        stream = repair.open(format, truth)
+        other = stream.push(damaged[:, :cut])
+        stream.push(-damaged[:, cut:])
+        assert np.array_equal(first, other)
+        full = run(repair.open(format, truth), np.concatenate((damaged[:, :cut], -damaged[:, cut:]), axis=1))
+        assert np.array_equal(full[:, : first.shape[1]], first), f"{repair.name}: the future changed the past"
+
+
+def check_no_finding_no_change(repair: Repair, damage: Damage, format: Format) -> None:
+    """Without a finding, and with findings of other kinds, and at strength 0: the input's bits."""
+    damaged, truth = _example(damage, format, SECONDS)
+    foreign = [Finding("something else", f.region, 1.0, 1.0) for f in truth]
+    for stream in (
+        repair.open(format, ()),
+        repair.open(format, foreign),
+        repair.open(format, truth, strength=0.0),
+    ):
+        assert np.array_equal(run(stream, damaged), damaged), f"{repair.name}: changed what has no damage"
+
+
+def check_outside_untouched(repair: Repair, damage: Damage, format: Format) -> None:
+    """Outside the findings' regions and channels every sample keeps its bits; inside something changes."""
+    damaged, truth = _example(damage, format, SECONDS)
+    outside = np.ones(damaged.shape, bool)
+    middle = [_middle(f, damaged.shape[1]) for f in truth]
+    for finding in middle:
+        region = finding.region
+        for channel in range(format.channels):
+            if region.of_channel(channel):
+                outside[channel, region.start : region.stop] = False
+    out = run(repair.open(format, middle), damaged)
+    assert np.array_equal(out[outside], damaged[outside]), f"{repair.name}: changed the outside"
+    assert not np.array_equal(out, damaged), f"{repair.name}: did nothing about {damage.name}"
+
+
+def _middle(finding: Finding, samples: int) -> Finding:
+    """A finding that covers most of the recording, cut down to the middle of it."""
+    region = finding.region
+    if region.stop - region.start < samples // 2:
+        return finding
+    cut = type(region)(samples // 4, 3 * samples // 4, region.channels, region.band_hz)
+    return Finding(finding.damage, cut, finding.severity, finding.confidence, finding.measures)
+
+
+def check_deterministic(repair: Repair, damage: Damage, format: Format) -> None:
+    """Twice the same, and the input array is not written to."""
+    damaged, truth = _example(damage, format, SECONDS)
+    before = damaged.copy()
+    assert np.array_equal(run(repair.open(format, truth), damaged), run(repair.open(format, truth), damaged))
+    assert np.array_equal(before, damaged), f"{repair.name}: wrote to its input"
+
+
+def check_options(repair: Repair, damage: Damage, format: Format) -> None:
+    """An unknown option and a value out of range raise; every value in range is taken."""
+    _, truth = _example(damage, format, SECONDS)
+    with pytest.raises(errors.InputError, match="no option"):
+        repair.open(format, truth, no_such_option=1.0)
+    for name, param in repair.params.items():
+        with pytest.raises(errors.InputError, match=name):
+            repair.open(format, truth, **{name: param.high + 1})
+        for value in (param.low, param.high):
+            repair.open(format, truth, **{name: value})
+
+
+def check_short(repair: Repair, damage: Damage, format: Format) -> None:
+    """Recordings of no sample, of one, and of a few go through."""
+    _, truth = _example(damage, format, SECONDS)
+    for length in (0, 1, 2, 63, 700):
+        short = music(format, 4096)[:, :length]
+        assert run(repair.open(format, truth), short, block=1 if length < 64 else None).shape == short.shape
+
+
+def check_steady_levels(repair: Repair, damage: Damage, format: Format) -> None:
+    """Silence stays finite, and near-silence and full scale do not blow up."""
+    _, truth = _example(damage, format, SECONDS)
+    count = round(SECONDS * format.sample_rate)
+    for level in (0.0, 1e-7, 1.0):
+        given = np.clip(music(format, count) * 2 * level, -1, 1).astype(np.float32)
+        out = run(repair.open(format, truth), given)
+        assert np.isfinite(out).all()
+        assert np.abs(out).max() <= max(4.0 * level, 1e-6), f"{repair.name}: blew up at level {level}"
+
+
+Check = Callable[[Repair, Damage, Format], None]
+
+ALL: tuple[Check, ...] = (
+    check_length_and_place,
+    check_any_cut,
+    check_latency,
+    check_past_is_fixed,
+    check_no_finding_no_change,
+    check_outside_untouched,
+    check_deterministic,
+    check_options,
+    check_short,
+    check_steady_levels,
+)
+
+
+def check_repair(repair: Repair, damage: Damage, formats: Sequence[Format] = FORMATS) -> None:
+    """All promises, in all formats."""
+    for format in formats:
+        for check in ALL:
+            check(repair, damage, format)
+
+
+def check_damage(damage: Damage, format: Format) -> None:
+    """Simulation: same seed, same bits; another seed, others; input untouched; truth inside the recording."""
+    clean = music(format, round(SECONDS * format.sample_rate))
+    once, truth = damage.simulate(clean, format, seed=5)
+    again, same = damage.simulate(clean, format, seed=5)
+    other, _ = damage.simulate(clean, format, seed=6)
+    assert np.array_equal(once, again) and truth == same
+    assert not np.array_equal(once, clean), f"{damage.name}: simulated nothing"
+    assert once.shape == clean.shape and once.dtype == np.float32 and np.isfinite(once).all()
+    assert truth and all(f.damage == damage.name for f in truth)
+    assert all(f.region.stop <= clean.shape[1] for f in truth)
+    assert list(truth) == sorted(truth, key=lambda f: f.region.start)
+    cut_finds = damage.detector(format)
+    for start in range(0, once.shape[1], 777):
+        cut_finds.push(once[:, start : start + 777])
+    assert tuple(cut_finds.finish()) == damage.detect(once, format), f"{damage.name}: the cut changes it"
+    for length in (0, 1, 100):
+        damage.detect(clean[:, :length], format)
+    if any(param.default for param in damage.params.values()):
+        assert not np.array_equal(other, clean)
