@@ -134,6 +134,15 @@ class Source:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """Sound and where it comes from; `samples` is read-only, float32, (channels, samples)."""
+
+    samples: Samples
+    format: Format
+    source: Source = Source()
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """Everything that was found, planned and done; the samples apart."""

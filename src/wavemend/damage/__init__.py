@@ -53,6 +53,7 @@ class Damage:
     apply: Callable[[Samples, Format, Drawn], Samples]
     detector: Callable[[Format], Detector]
     doc: str
+    min_channels: int = 1
 
     def simulate(
         self, samples: Samples, format: Format, seed: int, **options: Any

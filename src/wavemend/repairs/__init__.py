@@ -29,6 +29,10 @@ class Repair:
     in and out. `build(format, findings, options)` gives the stream that does it;
     `open` adds what holds for all: options checked, no finding no change, nothing
     outside the regions, strength.
+
+    `longest_ms`: longer regions are left alone by the plan. `fills`: a region is a
+    gap, and what is in it means nothing. `takes`: what a steady repair takes away, so
+    that the guard can tell it from what is wanted: an even texture, or standing tones.
     """
 
     name: str
@@ -38,11 +42,18 @@ class Repair:
     own_params: Mapping[str, Param]
     build: Callable[[Format, Sequence[Finding], Options], Stream]
     doc: str
+    longest_ms: float | None = None
+    fills: bool = False
+    takes: Literal["texture", "tones"] = "texture"
 
     @property
     def params(self) -> dict[str, Param]:
         """All parameters by name, `strength` included."""
         return {"strength": STRENGTH, **self.own_params}
+
+    def check(self, options: Mapping[str, Any]) -> dict[str, float]:
+        """All options, checked; InputError for an unknown one or a value out of range."""
+        return resolve(self.name, self.params, options)
 
     def open(self, format: Format, findings: Sequence[Finding], **options: Any) -> Stream:
         """A stream that repairs these findings and nothing else.
@@ -50,7 +61,7 @@ class Repair:
         Raises InputError for an unknown option or a value out of range. Findings
         of kinds that the repair does not treat are not looked at.
         """
-        checked = resolve(self.name, self.params, options)
+        checked = self.check(options)
         treated = [finding for finding in findings if finding.damage in self.treats]
         if not treated or checked["strength"] == 0.0:
             return Passthrough(format)
