@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from wavemend.engine.stream import Stream
     from wavemend.errors import DeviceError, InputError, MediaError, PlanError, WavemendError
     from wavemend.repairs import Repair, repairs
-    from wavemend.restore.api import Result, diagnose, plan, repair, restore
-    from wavemend.restore.plan import load_plan, save_plan
+    from wavemend.restoration.api import Result, diagnose, plan, repair, restore
+    from wavemend.restoration.plan import load_plan, save_plan
 
 _HOMES = {
     "core.hook": ("Event", "Hook"),
@@ -41,8 +41,8 @@ _HOMES = {
     "engine.stream": ("Stream",),
     "errors": ("DeviceError", "InputError", "MediaError", "PlanError", "WavemendError"),
     "repairs": ("Repair", "repairs"),
-    "restore.api": ("Result", "diagnose", "plan", "repair", "restore"),
-    "restore.plan": ("load_plan", "save_plan"),
+    "restoration.api": ("Result", "diagnose", "plan", "repair", "restore"),
+    "restoration.plan": ("load_plan", "save_plan"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
