@@ -10,7 +10,9 @@ from wavemend.core.types import Finding
 from wavemend.damage import damages
 
 
-def diagnose(reader: Reader, kinds: Collection[str] | None = None, hook: Hook = silent) -> tuple[Finding, ...]:
+def diagnose(
+    reader: Reader, kinds: Collection[str] | None = None, hook: Hook = silent
+) -> tuple[Finding, ...]:
     """What is wrong with the recording, sorted by place; only these kinds where given.
 
     Raises InputError for an unknown kind.

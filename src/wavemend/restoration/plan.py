@@ -77,7 +77,9 @@ def _why_not(finding: Finding, repair: Repair | None, format: Format, only: Coll
     if repair.longest_ms is not None:
         length_ms = 1000 * (finding.region.stop - finding.region.start) / format.sample_rate
         if length_ms > repair.longest_ms:
-            return f"{finding.damage}: longer than the {repair.longest_ms:g} ms that {repair.name} can restore"
+            return (
+                f"{finding.damage}: longer than the {repair.longest_ms:g} ms that {repair.name} can restore"
+            )
     return ""
 
 
@@ -158,7 +160,11 @@ def check_fit(plan: Plan, format: Format, samples: int) -> None:
 
 
 def forced_plan(
-    repair: Repair, format: Format, samples: int, found: Sequence[Finding], span: tuple[int, int] | None,
+    repair: Repair,
+    format: Format,
+    samples: int,
+    found: Sequence[Finding],
+    span: tuple[int, int] | None,
     options: Mapping[str, Any],
 ) -> Plan:
     """A plan with one repair over the whole recording or a span, whatever the diagnosis thinks.
@@ -178,7 +184,11 @@ def forced_plan(
     else:
         chosen = _everywhere(repair, format, everywhere, found)
     findings = tuple(chosen)
-    steps = (Step(repair.name, repair.check(options), tuple(range(len(findings))), "asked for"),) if findings else ()
+    steps = (
+        (Step(repair.name, repair.check(options), tuple(range(len(findings))), "asked for"),)
+        if findings
+        else ()
+    )
     return Plan(format, samples, findings, steps)
 
 
@@ -191,9 +201,7 @@ def _cut(finding: Finding, start: int, stop: int) -> Finding | None:
     return Finding(finding.damage, cut, finding.severity, finding.confidence, finding.measures)
 
 
-def _everywhere(
-    repair: Repair, format: Format, region: Region, found: Sequence[Finding]
-) -> list[Finding]:
+def _everywhere(repair: Repair, format: Format, region: Region, found: Sequence[Finding]) -> list[Finding]:
     """Each channel's most severe finding, stretched over the region; a bare one where nothing was found."""
     chosen: dict[tuple[int, ...], Finding] = {}
     bare = Finding(repair.treats[0], region, 1.0, 1.0)
