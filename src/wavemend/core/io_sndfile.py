@@ -1,0 +1,178 @@
+"""Compressed sound through libsndfile: FLAC, Ogg, MP3, ADPCM and the like."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from wavemend.core.pcm import SUBTYPES, Encoding, Native
+from wavemend.core.reader import FileReader
+from wavemend.core.types import Format
+from wavemend.errors import MediaError
+
+LOSSLESS = {*SUBTYPES, "ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32", "DPCM_16", "DPCM_8", "DWVW_12"}
+SEEKABLE = {"FLAC"}
+BLOCK = 65536
+
+
+class Patched(io.RawIOBase):
+    """A file with some bytes replaced and another length claimed, for decoders that trust a header.
+
+    libsndfile takes the length of an MP3 from its size where no header tells it, and
+    refuses a FLAC whose encoder did not come back to write the length.
+    """
+
+    def __init__(self, path: Path, patches: dict[int, bytes], claim: int = 1) -> None:
+        super().__init__()
+        self._file = path.open("rb")
+        self._patches = patches
+        self._end = self._file.seek(0, io.SEEK_END) * claim
+        self._at = 0
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._end}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        self._file.seek(self._at)
+        data = bytearray(self._file.read(len(buffer)))
+        for at, patch in self._patches.items():
+            for k, byte in enumerate(patch, start=at - self._at):
+                if 0 <= k < len(data):
+                    data[k] = byte
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@contextmanager
+def speaking(path: Path) -> Iterator[None]:
+    """libsndfile's errors as a MediaError with the file's name."""
+    try:
+        yield
+    except (soundfile.LibsndfileError, RuntimeError, ValueError, TypeError, AssertionError) as error:
+        what = getattr(error, "error_string", "") or "it is damaged or of no known kind"
+        raise MediaError(f"{path}: cannot be read as sound: {what.strip().rstrip('.')}") from None
+    except OSError as error:
+        raise MediaError(f"{path}: {error.strerror or error}") from None
+
+
+class SndfileReader(FileReader):
+    """A compressed file; samples of lossy ones are float32, of others what they are."""
+
+    def __init__(self, path: Path, *args: Any, patches: dict[int, bytes], claim: int, **options: Any) -> None:
+        super().__init__(path, *args, **options)
+        self._patches, self._claim = patches, claim
+
+    def open(self) -> _SndfileCursor:
+        self.check_unchanged()
+        return _SndfileCursor(self, _open(self.path, self._patches, self._claim))
+
+
+class _SndfileCursor:
+    def __init__(self, reader: SndfileReader, file: soundfile.SoundFile) -> None:
+        self._reader, self._file, self._at = reader, file, 0
+        self._dtype = np.dtype(reader.encoding.native).name
+        self._seekable = file.format in SEEKABLE and not reader.lossy
+
+    def read(self, count: int) -> Native:
+        with speaking(self._reader.path):
+            found = self._file.read(count, dtype=self._dtype, always_2d=True)
+        self._at += len(found)
+        return np.ascontiguousarray(found.T)
+
+    def seek(self, position: int) -> None:
+        if self._seekable:
+            with speaking(self._reader.path):
+                self._at = self._file.seek(position)
+            return
+        # what lies before decides how lossy formats decode: begin again rather than jump
+        if position < self._at:
+            self._file.close()
+            self._file = self._reader.open()._file
+            self._at = 0
+        while self._at < position and self.read(min(BLOCK, position - self._at)).shape[1]:
+            pass
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _open(path: Path, patches: dict[int, bytes], claim: int) -> soundfile.SoundFile:
+    with speaking(path):
+        if patches or claim > 1:
+            return soundfile.SoundFile(Patched(path, patches, claim))
+        return soundfile.SoundFile(str(path))
+
+
+def probe(path: Path) -> dict[str, Any]:
+    """What libsndfile makes of a file: format, samples, container, subtype, encoding, lossy, patches, claim.
+
+    Lengths that the file does not state are counted by decoding it once.
+    """
+    patches, claim = _needed(path)
+    with _open(path, patches, claim) as file:
+        subtype, container = file.subtype, file.format
+        lossy = subtype not in LOSSLESS
+        encoding = SUBTYPES.get(subtype) or Encoding("float", 32)
+        if not lossy and subtype not in SUBTYPES:
+            bits = int(subtype.rsplit("_", 1)[1])
+            encoding = Encoding("int", (bits + 7) // 8 * 8, valid=0 if bits % 8 == 0 else bits)
+        if file.samplerate < 1 or file.channels < 1:
+            raise MediaError(f"{path}: the header is damaged: no sample rate or no channels")
+        format = Format(file.samplerate, file.channels)
+        samples = file.frames
+        if patches or claim > 1:
+            samples = _count(file, path)
+        elif container == "FLAC" and samples:
+            with speaking(path):
+                file.seek(samples - 1)
+                if len(file.read(1)) != 1:
+                    raise MediaError(f"{path}: the file is cut short")
+    return {
+        "format": format, "samples": samples, "container": container, "subtype": subtype,
+        "encoding": encoding, "lossy": lossy, "patches": patches, "claim": claim,
+    }  # fmt: skip
+
+
+def _count(file: soundfile.SoundFile, path: Path) -> int:
+    buffer = np.empty((BLOCK, file.channels), np.float32)
+    total = 0
+    with speaking(path):
+        while got := len(file.read(out=buffer)):
+            total += got
+    return total
+
+
+def _needed(path: Path) -> tuple[dict[int, bytes], int]:
+    """Patches for a FLAC without a length; a longer claim for an MP3 without one."""
+    with path.open("rb") as file:
+        head = file.read(10)
+        if head[:4] == b"fLaC":
+            file.seek(21)
+            packed = file.read(5)
+            if len(packed) == 5 and int.from_bytes(packed) % 2**36 == 0:
+                return {21: bytes((packed[0] | 0x0F,)) + b"\xff" * 4}, 1
+            return {}, 1
+        at = 0
+        if head[:3] == b"ID3" and len(head) == 10:
+            at = 10 + sum((byte & 127) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+        file.seek(at)
+        first = file.read(4096)
+    is_mp3 = len(first) > 4 and first[0] == 0xFF and first[1] & 0xE6 in (0xE2, 0xE4, 0xE6)
+    told = any(mark in first[:400] for mark in (b"Xing", b"Info", b"VBRI"))
+    return {}, 64 if is_mp3 and not told else 1

@@ -1,0 +1,171 @@
+"""Sample values as files hold them, and as the library works on them.
+
+Inside, integers are int32 whatever their width, with full scale 2^31, so one rule makes
+float32 of them all; 32- and 64-bit floats stay what they are. Such *native* values are
+kept beside the float32 ones, and a sample that no repair changed is written from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from wavemend.core.types import Samples
+
+Native = npt.NDArray[np.int32] | npt.NDArray[np.float32] | npt.NDArray[np.float64]
+"""(channels, samples): int32 with full scale 2^31, or floating point with full scale 1."""
+
+_SEED = np.uint64(0x77617665_6D656E64)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How one sample lies in a file: `bits` wide, of which the upper `valid` count."""
+
+    kind: Literal["int", "uint", "float"]
+    bits: int
+    big_endian: bool = False
+    valid: int = 0
+
+    @property
+    def width(self) -> int:
+        """Bytes of one sample."""
+        return self.bits // 8
+
+    @property
+    def depth(self) -> int:
+        """Bits that count; 0 for floating point, whose values are not rounded."""
+        return 0 if self.kind == "float" else self.valid or self.bits
+
+    @property
+    def subtype(self) -> str:
+        """The name that libsndfile has for it."""
+        if self.kind == "float":
+            return {32: "FLOAT", 64: "DOUBLE"}[self.bits]
+        return {("uint", 8): "PCM_U8", ("int", 8): "PCM_S8"}.get((self.kind, self.bits), f"PCM_{self.bits}")
+
+    @property
+    def native(self) -> type[np.int32 | np.float32 | np.float64]:
+        """The type of its native values."""
+        if self.kind == "float":
+            return np.float64 if self.bits == 64 else np.float32
+        return np.int32
+
+
+SUBTYPES = {
+    "PCM_U8": Encoding("uint", 8),
+    "PCM_S8": Encoding("int", 8),
+    "PCM_16": Encoding("int", 16),
+    "PCM_24": Encoding("int", 24),
+    "PCM_32": Encoding("int", 32),
+    "FLOAT": Encoding("float", 32),
+    "DOUBLE": Encoding("float", 64),
+}
+"""Linear subtypes by their libsndfile names."""
+
+
+def decode(data: bytes, encoding: Encoding, channels: int) -> Native:
+    """Interleaved bytes, a whole number of frames, as native values."""
+    order = ">" if encoding.big_endian else "<"
+    if encoding.kind == "float":
+        flat = np.frombuffer(data, f"{order}f{encoding.width}")
+        return np.ascontiguousarray(flat.reshape(-1, channels).T.astype(encoding.native, copy=False))
+    width = encoding.width
+    raw = np.frombuffer(data, np.uint8).reshape(-1, width)
+    wide = np.zeros((len(raw), 4), np.uint8)
+    wide[:, 4 - width :] = raw[:, ::-1] if encoding.big_endian else raw
+    values = wide.view("<i4").reshape(-1, channels)
+    if encoding.kind == "uint":
+        values = values ^ np.int32(-(2**31))
+    return np.ascontiguousarray(values.T.astype(np.int32, copy=False))
+
+
+def encode(native: Native, encoding: Encoding) -> bytes:
+    """Native values of the encoding's own type as interleaved bytes; the inverse of `decode`."""
+    order = ">" if encoding.big_endian else "<"
+    if encoding.kind == "float":
+        return native.T.astype(f"{order}f{encoding.width}").tobytes()
+    values = native.T.astype("<i4", order="C")
+    if encoding.kind == "uint":
+        values = values ^ np.int32(-(2**31))
+    wide = values.view(np.uint8).reshape(-1, 4)[:, 4 - encoding.width :]
+    return (wide[:, ::-1] if encoding.big_endian else wide).tobytes()
+
+
+def to_float(native: Native) -> Samples:
+    """Native values as float32 with full scale 1; exact up to 24 bits. float32 is not copied."""
+    if native.dtype == np.int32:
+        return native.astype(np.float32) * np.float32(2.0**-31)
+    with np.errstate(over="ignore"):
+        return native.astype(np.float32, copy=False)
+
+
+def dither(start: int, channel: int, at: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Triangular noise between -1 and 1 for the samples start + at of a channel.
+
+    The value depends on the place alone (a SplitMix64 hash of it: Steele, Lea and
+    Flood, "Fast splittable pseudorandom number generators", 2014), so blocks may be
+    cut anywhere and a second run gives the same bits.
+    """
+    x = (at.astype(np.uint64) + np.uint64(start)) * np.uint64(64) + np.uint64(channel)
+    x = x * np.uint64(0x9E3779B97F4A7C15) + _SEED
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    x ^= x >> np.uint64(31)
+    first = (x >> np.uint64(32)).astype(np.float64)
+    return (first - (x & np.uint64(0xFFFFFFFF)).astype(np.float64)) * 2.0**-32
+
+
+def merge(native: Native, restored: Samples, encoding: Encoding, start: int) -> tuple[Native, int, bool]:
+    """What to write for `restored`, the count of clipped samples, and whether anything changed.
+
+    A sample with the same bits as the read one keeps its native value; a changed one
+    becomes native + (restored - read). Where an integer encoding cannot hold the value
+    exactly, or the sample changed, it is dithered (TPDF, one step) and rounded.
+    `start` is the place of the block in the recording.
+    """
+    read = to_float(native)
+    same = read.view(np.int32) == np.ascontiguousarray(restored, np.float32).view(np.int32)
+    if encoding.kind == "float":
+        return _merge_float(native, read, restored, same, encoding)
+    fits = encoding.depth >= 32 or native.dtype == np.int32 and not np.any(native & _below(encoding.depth))
+    unchanged = bool(same.all())
+    if unchanged and fits and native.dtype == np.int32:
+        return native, 0, False
+    out, clipped = np.zeros(native.shape, np.int32), 0
+    steps = 2.0 ** (encoding.depth - 1)
+    scale = steps * (2.0**-31 if native.dtype == np.int32 else 1.0)
+    for channel, values in enumerate(native):
+        exact = values.astype(np.float64) * scale
+        whole = same[channel] & (exact == np.rint(exact))
+        at = np.flatnonzero(~whole)
+        wanted = exact[at] + (restored[channel, at].astype(np.float64) - read[channel, at]) * steps
+        # a lossy or floating-point source is dithered as a whole, but its silence stays silent
+        exact[at] = np.rint(wanted + dither(start, channel, at))
+        clipped += int(np.count_nonzero((wanted > steps - 0.5) | (wanted < -steps - 0.5)))
+        over = np.count_nonzero(whole & ((exact > steps - 1) | (exact < -steps)))
+        clipped += int(over)
+        limited = np.clip(exact, -steps, steps - 1)
+        out[channel] = (limited * 2.0 ** (32 - encoding.depth)).astype(np.int64).astype(np.int32)
+    return out, clipped, not unchanged
+
+
+def _merge_float(
+    native: Native, read: Samples, restored: Samples, same: npt.NDArray[np.bool_], encoding: Encoding
+) -> tuple[Native, int, bool]:
+    scale = 2.0**-31 if native.dtype == np.int32 else 1.0
+    exact = native if native.dtype == encoding.native else native.astype(np.float64) * scale
+    if same.all():
+        return exact.astype(encoding.native, copy=False), 0, False
+    if encoding.bits == 32:
+        return np.where(same, read, restored), 0, True
+    moved = exact + (restored.astype(np.float64) - read)
+    return np.where(same, exact, moved).astype(np.float64), 0, True
+
+
+def _below(depth: int) -> np.int32:
+    """The bits of an int32 that a depth has no place for."""
+    return np.int32(2 ** (32 - depth) - 1)
