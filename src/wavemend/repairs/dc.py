@@ -47,7 +47,7 @@ REPAIR = Repair(
     treats=("dc",),
     scope="steady",
     own_params={
-        "window_s": Param(4.0, 0.5, 30.0, "s", "the longer, the lower the notes that stay untouched")
+        "window_s": Param(2.0, 0.5, 30.0, "s", "the longer, the lower the notes that stay untouched")
     },
     build=build,
     doc=__doc__,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from wavemend.core.hook import Event, Hook, silent
-from wavemend.core.io import Reader
+from wavemend.core.reader import Reader
 from wavemend.core.types import Finding
 from wavemend.damage import damages
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from wavemend.core.blocks import Queue
 from wavemend.core.hook import Event, Hook, silent
-from wavemend.core.io import Reader
+from wavemend.core.reader import Reader
 from wavemend.core.types import Plan, Samples, Verdict
 from wavemend.engine.stream import Chain
 from wavemend.repairs import repairs

@@ -1,0 +1,345 @@
+"""The library's front door: files, recordings or arrays in; results out.
+
+Everything here is one pass for the diagnosis and one for the repair, in blocks. A file
+is never held in memory: what is restored waits in a temporary file until it is saved.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import tempfile
+import time
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wavemend import __version__
+from wavemend.core import measure
+from wavemend.core.hook import Hook, silent
+from wavemend.core.io import ArrayReader, FileWriter, Reader, default_output, open_reader
+from wavemend.core.jsonable import to_plain
+from wavemend.core.types import Finding, Format, Plan, Recording, Report, Samples, as_samples
+from wavemend.damage import damages
+from wavemend.errors import InputError
+from wavemend.repairs import repairs
+from wavemend.restoration import plan as planning
+from wavemend.restoration.diagnose import diagnose as find
+from wavemend.restoration.report import ReportCollector, write_report
+from wavemend.restoration.run import Sink, run
+
+Given = str | Path | Recording | npt.ArrayLike
+"""A path, a Recording, or an array, (channels, samples) or (samples,), with its sample_rate."""
+
+
+def reader_of(given: Given, sample_rate: int | None = None) -> Reader:
+    """A reader for anything that may be given."""
+    if isinstance(given, str | Path):
+        if sample_rate is not None:
+            raise InputError("a file knows its sample rate; give sample_rate with arrays only")
+        return open_reader(Path(given))
+    if isinstance(given, Recording):
+        return ArrayReader(given.samples, given.format.sample_rate)
+    if sample_rate is None:
+        raise InputError("an array needs its sample_rate in Hz")
+    return ArrayReader(as_samples(given), sample_rate)
+
+
+def diagnose(given: Given, sample_rate: int | None = None, hook: Hook = silent) -> tuple[Finding, ...]:
+    """What is wrong with a recording, sorted by place."""
+    with reader_of(given, sample_rate) as reader:
+        return find(reader, hook=hook)
+
+
+def plan(
+    given: Given,
+    sample_rate: int | None = None,
+    *,
+    strength: float = 1.0,
+    only: Collection[str] = (),
+    hook: Hook = silent,
+) -> Plan:
+    """What `restore` would do. Edit it, save it with `save_plan`, or give it to `restore`."""
+    with reader_of(given, sample_rate) as reader:
+        return planning.make_plan(
+            find(reader, hook=hook), reader.format, reader.samples, strength=strength, only=only
+        )
+
+
+class Result:
+    """A restored recording: `restored`, `residual` (what was removed) and the `report`."""
+
+    def __init__(self, reader: Reader, spool: Spool, report: Report) -> None:
+        self._reader, self._spool, self.report = reader, spool, report
+
+    @cached_property
+    def restored(self) -> Recording:
+        """The restored sound; from a file it is mapped, not loaded."""
+        return Recording(self._spool.samples(), self.report.format, self.report.source)
+
+    @cached_property
+    def residual(self) -> Recording:
+        """The input minus the restored sound."""
+        parts = [
+            before - self.restored.samples[:, at : at + before.shape[1]]
+            for before, at in _placed(self._reader)
+        ]
+        return Recording(np.concatenate(parts, axis=1), self.report.format, self.report.source)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the restored sound in the input's format, or in the one that the ending of `path` names."""
+        with FileWriter(Path(path), self._reader, history=history(self.report.plan)) as writer:
+            for before, at in _placed(self._reader):
+                writer.write(self.restored.samples[:, at : at + before.shape[1]])
+        return Path(path)
+
+
+def _placed(reader: Reader) -> Any:
+    at = 0
+    for block in reader.blocks():
+        yield block, at
+        at += block.shape[1]
+
+
+class Spool:
+    """A sink that keeps the restored sound in a temporary file, which goes away with it."""
+
+    def __init__(self, format: Format) -> None:
+        self._channels = format.channels
+        self._file = tempfile.TemporaryFile(prefix="wavemend-")
+
+    def push(self, before: Samples, after: Samples) -> None:
+        self._file.write(np.ascontiguousarray(after.T, "<f4").tobytes())
+
+    def samples(self) -> Samples:
+        """(channels, samples), read-only."""
+        self._file.flush()
+        if not self._file.tell():
+            return np.zeros((self._channels, 0), np.float32)
+        return np.memmap(self._file, "<f4", "r").reshape(-1, self._channels).T
+
+
+def restore(
+    given: Given,
+    sample_rate: int | None = None,
+    *,
+    plan: Plan | None = None,
+    strength: float = 1.0,
+    only: Collection[str] = (),
+    hook: Hook = silent,
+) -> Result:
+    """Find what is wrong, repair it, and account for it.
+
+    `plan` is run instead of a new one; `strength` (0 to 1) scales every repair; `only`
+    names the kinds of damage to repair. Raises InputError, MediaError or PlanError.
+    """
+    reader = reader_of(given, sample_rate)
+    spool = Spool(reader.format)
+    report = _restore(reader, plan, strength, only, [spool], hook)
+    return Result(reader, spool, report)
+
+
+def repair(
+    name: str,
+    given: Given,
+    sample_rate: int | None = None,
+    *,
+    span_s: tuple[float, float] | None = None,
+    hook: Hook = silent,
+    **options: Any,
+) -> Result:
+    """Run one repair over everything, or a span in seconds, whatever the diagnosis thinks."""
+    reader = reader_of(given, sample_rate)
+    spool = Spool(reader.format)
+    forced = _forced(reader, name, span_s, options, hook)
+    report = _run(reader, forced, [spool], hook, guard=False)
+    return Result(reader, spool, report)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was written: the sound, the page of the report if asked for, and the report itself."""
+
+    output: Path
+    report: Report
+    page: Path | None = None
+
+
+def diagnose_file(path: Path, hook: Hook = silent) -> tuple[Format, tuple[Finding, ...]]:
+    """The findings, and the format that their places are to be read in."""
+    with open_reader(path) as reader:
+        return reader.format, find(reader, hook=hook)
+
+
+def restore_file(
+    path: Path,
+    output: Path | None = None,
+    *,
+    plan: Plan | None = None,
+    strength: float = 1.0,
+    only: Collection[str] = (),
+    residual: Path | None = None,
+    report_dir: Path | None = None,
+    hook: Hook = silent,
+) -> Done:
+    """Restore a file into a file, in one go and in constant memory.
+
+    `output` defaults to a name beside the input. All outputs appear when everything is
+    done, or not at all.
+    """
+    with open_reader(path) as reader, ExitStack() as stack:
+        made = plan or planning.make_plan(
+            find(reader, hook=hook), reader.format, reader.samples, strength=strength, only=only
+        )
+        target = output or default_output(path, reader)
+        writer = stack.enter_context(FileWriter(target, reader, history=history(made)))
+        sinks: list[Sink] = [_Restored(writer)]
+        if residual:
+            if residual.absolute() == target.absolute():
+                raise InputError("the residual and the output cannot be one file")
+            sinks.append(_Removed(stack.enter_context(FileWriter(residual, reader, residual=True))))
+        collector = ReportCollector(reader.format, reader.samples, made.findings) if report_dir else None
+        if collector:
+            sinks.append(collector)
+        report = _run(reader, made, sinks, hook, guard=True, measured=collector is not None)
+        report = replace(report, not_carried=writer.not_carried)
+        page = write_report(report_dir, report, collector) if report_dir and collector else None
+    return Done(target, report, page)
+
+
+def repair_file(
+    name: str,
+    path: Path,
+    output: Path,
+    *,
+    start_s: float | None = None,
+    stop_s: float | None = None,
+    options: Mapping[str, Any],
+    hook: Hook = silent,
+) -> Done:
+    """Run one repair over a file or a span of it."""
+    with open_reader(path) as reader:
+        span = None
+        if start_s is not None or stop_s is not None:
+            end = reader.samples / reader.format.sample_rate
+            span = (0.0 if start_s is None else start_s, end if stop_s is None else stop_s)
+        forced = _forced(reader, name, span, options, hook)
+        with FileWriter(output, reader, history=history(forced)) as writer:
+            report = _run(reader, forced, [_Restored(writer)], hook, guard=False)
+    return Done(output, report)
+
+
+def damage_file(
+    name: str, path: Path, output: Path, *, seed: int, options: Mapping[str, Any]
+) -> tuple[Path, Path]:
+    """Damage a file on purpose; the truth goes beside the output as JSON. The file is held in memory."""
+    damage = damages[name]
+    with open_reader(path) as reader:
+        if reader.format.channels < damage.min_channels:
+            raise InputError(f"{name} needs at least {damage.min_channels} channels")
+        clean = np.concatenate(list(reader.blocks()), axis=1)
+        damaged, truth = damage.simulate(clean, reader.format, seed, **options)
+        with FileWriter(output, reader, history=f"damaged on purpose: {name}") as writer:
+            writer.write(damaged)
+        format = reader.format
+    beside = output.with_suffix(".truth.json")
+    content = {
+        "damage": name,
+        "seed": seed,
+        "options": {key: value for key, value in options.items()},
+        "format": to_plain(format),
+        "samples": clean.shape[1],
+        "findings": to_plain(truth),
+    }
+    planning.write_text(beside, json.dumps(content, indent=1) + "\n")
+    return output, beside
+
+
+def compare_files(reference: Path, other: Path) -> dict[str, float]:
+    """Distances and figures of a file against its reference."""
+    with open_reader(reference) as a, open_reader(other) as b:
+        return measure.compare(a, b)
+
+
+def history(plan: Plan) -> str:
+    """One line that says what was done, for the coding history of a Broadcast Wave file."""
+    return ", ".join(step.repair for step in plan.steps) or "nothing changed"
+
+
+class _Restored:
+    def __init__(self, writer: FileWriter) -> None:
+        self._writer = writer
+
+    def push(self, before: Samples, after: Samples) -> None:
+        self._writer.write(after)
+
+
+class _Removed:
+    def __init__(self, writer: FileWriter) -> None:
+        self._writer = writer
+
+    def push(self, before: Samples, after: Samples) -> None:
+        self._writer.write(before - after)
+
+
+class _Metered:
+    """Both sides through the meters."""
+
+    def __init__(self, format: Format) -> None:
+        self._before, self._after = measure.Meter(format), measure.Meter(format)
+
+    def push(self, before: Samples, after: Samples) -> None:
+        self._before.push(before)
+        self._after.push(after)
+
+    def finish(self) -> dict[str, dict[str, float]]:
+        return {"before": self._before.finish(), "after": self._after.finish()}
+
+
+def _forced(
+    reader: Reader, name: str, span_s: tuple[float, float] | None, options: Mapping[str, Any], hook: Hook
+) -> Plan:
+    chosen = repairs[name]
+    chosen.check(options)
+    rate = reader.format.sample_rate
+    span = None if span_s is None else (round(span_s[0] * rate), min(round(span_s[1] * rate), reader.samples))
+    found = () if chosen.fills and span else find(reader, [k for k in chosen.treats if k in damages], hook)
+    return planning.forced_plan(chosen, reader.format, reader.samples, found, span, options)
+
+
+def _restore(
+    reader: Reader, plan: Plan | None, strength: float, only: Collection[str], sinks: list[Sink], hook: Hook
+) -> Report:
+    began = time.perf_counter()
+    made = plan or planning.make_plan(
+        find(reader, hook=hook), reader.format, reader.samples, strength=strength, only=only
+    )
+    looked = time.perf_counter() - began
+    report = _run(reader, made, sinks, hook, guard=True)
+    return replace(report, seconds={"diagnose": looked, **report.seconds})
+
+
+def _run(
+    reader: Reader, made: Plan, sinks: list[Sink], hook: Hook, *, guard: bool, measured: bool = False
+) -> Report:
+    began = time.perf_counter()
+    meters = _Metered(reader.format) if measured else None
+    verdicts = run(reader, made, [*sinks, meters] if meters else sinks, guard=guard, hook=hook)
+    return Report(
+        source=reader.source,
+        format=reader.format,
+        samples=reader.samples,
+        findings=made.findings,
+        plan=made,
+        verdicts=verdicts,
+        measures=meters.finish() if meters else {},
+        not_carried=(),
+        versions={"wavemend": __version__, "python": platform.python_version(), "numpy": np.__version__},
+        seconds={"repair": time.perf_counter() - began},
+    )

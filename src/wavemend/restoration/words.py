@@ -1,0 +1,156 @@
+"""Findings, plans and reports in plain words, for people who are no experts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from wavemend.core.params import Param
+from wavemend.core.types import Finding, Format, Plan, Report
+from wavemend.damage import damages
+from wavemend.repairs import repairs
+from wavemend.restoration.plan import describe
+
+SEVERITY_WORDS = ((0.15, "slight"), (0.4, "moderate"), (0.7, "strong"), (1.01, "severe"))
+
+
+def finding_in_seconds(finding: Finding, format: Format) -> dict[str, Any]:
+    """A finding as `diagnose --json` prints it."""
+    region = finding.region
+    return {
+        "damage": finding.damage,
+        "start_s": region.start / format.sample_rate,
+        "stop_s": region.stop / format.sample_rate,
+        "channels": list(region.channels if region.channels is not None else range(format.channels)),
+        "band_hz": list(region.band_hz) if region.band_hz else None,
+        "severity": finding.severity,
+        "confidence": finding.confidence,
+    }
+
+
+def severity_word(severity: float) -> str:
+    """One of four words for a severity of 0 to 1."""
+    return next(word for bound, word in SEVERITY_WORDS if severity < bound)
+
+
+def of_findings(findings: Sequence[Finding], format: Format) -> str:
+    """What was found, one line for each kind of damage."""
+    if not findings:
+        return "Nothing was found to be wrong."
+    lines = []
+    for kind in dict.fromkeys(f.damage for f in findings):
+        group = [f for f in findings if f.damage == kind]
+        worst = max(f.severity for f in group)
+        sure = max(f.confidence for f in group)
+        lines.append(f"  {describe(group, format)} ({severity_word(worst)}, {sure:.0%} sure)")
+    return "\n".join(["Found:", *lines])
+
+
+def of_plan(plan: Plan) -> str:
+    """What would be done and what left alone."""
+    lines = [of_findings(plan.findings, plan.format)]
+    if plan.steps:
+        lines.append("To be done, in this order:")
+        lines.extend(f"  {i}. {step.repair}: {step.reason}" for i, step in enumerate(plan.steps, 1))
+    lines.extend(_left_alone(plan))
+    return "\n".join(lines)
+
+
+def _left_alone(plan: Plan) -> list[str]:
+    if not plan.left_alone:
+        return []
+    return ["Left alone:", *(f"  {len(left.findings)} × {left.reason}" for left in plan.left_alone)]
+
+
+def of_report(report: Report) -> str:
+    """What was found, done, held back and left alone."""
+    lines = [of_findings(report.findings, report.format)]
+    if not report.plan.steps:
+        lines.append("Nothing was changed.")
+    else:
+        lines.append("Done:")
+        lines.extend(_steps(report))
+    lines.extend(_left_alone(report.plan))
+    lines.extend(f"Not carried over: {what}" for what in report.not_carried)
+    return "\n".join(lines)
+
+
+def _steps(report: Report) -> list[str]:
+    lines = []
+    for i, step in enumerate(report.plan.steps):
+        actions = Counter(v.action for v in report.verdicts if v.step == i)
+        line = f"  {step.repair}: {step.reason}"
+        held = [
+            f"{actions[a]} {word}" for a, word in (("blend", "eased"), ("revert", "taken back")) if actions[a]
+        ]
+        lines.append(line + (f" (the guard: {', '.join(held)})" if held else ""))
+    return lines
+
+
+def of_repair(report: Report) -> str:
+    """What a single repair, asked for by name, did."""
+    if not report.plan.steps:
+        return "No place was found that needs it; nothing was changed."
+    return "\n".join(
+        f"{step.repair}: {describe([report.findings[k] for k in step.findings], report.format)}"
+        for step in report.plan.steps
+    )
+
+
+def of_comparison(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """A table: one column for each file."""
+    names = list(rows)
+    keys = list(dict.fromkeys(key for row in rows.values() for key in row))
+    widths = [max(len(name), 12) for name in names]
+    lines = [" " * 26 + "  ".join(f"{name:>{w}}" for name, w in zip(names, widths, strict=True))]
+    for key in keys:
+        cells = (_number(rows[name].get(key)) for name in names)
+        lines.append(f"{key:26}" + "  ".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True)))
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:d}" if isinstance(value, int) else f"{value:.2f}"
+
+
+def catalogue() -> dict[str, Any]:
+    """Everything that is declared, as plain data."""
+    return {
+        "damages": {d.name: {"title": d.title, "parameters": _params(d.params)} for d in damages.values()},
+        "repairs": {
+            r.name: {"title": r.title, "treats": list(r.treats), "parameters": _params(r.params)}
+            for r in repairs.values()
+        },
+        "models": {},
+    }
+
+
+def _params(params: Mapping[str, Param]) -> dict[str, Any]:
+    return {
+        name: {"default": p.default, "low": p.low, "high": p.high, "unit": p.unit, "help": p.help}
+        for name, p in params.items()
+    }
+
+
+def of_catalogue() -> str:
+    """Everything that is declared, in words."""
+    lines = ["Damages: what can be found, and simulated with wavemend damage KIND"]
+    for damage in damages.values():
+        lines += [f"  {damage.name}: {damage.title}", *_param_lines(damage.params)]
+    lines.append("Repairs: run by wavemend restore, or alone with wavemend repair NAME")
+    for repair in repairs.values():
+        lines.append(f"  {repair.name}: {repair.title} (treats {', '.join(repair.treats)})")
+        lines += _param_lines(repair.params)
+    lines.append("Models: none; all repairs of this version are classical")
+    return "\n".join(lines)
+
+
+def _param_lines(params: Mapping[str, Param]) -> list[str]:
+    return [
+        f"      --{name.replace('_', '-'):18} {p.low:g} to {p.high:g}{' ' + p.unit if p.unit else ''}, "
+        f"default {p.default:g}: {p.help}"
+        for name, p in params.items()
+    ]

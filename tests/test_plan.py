@@ -1,0 +1,146 @@
+"""Plans: ordered, with reasons, saved and read back strictly."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wavemend.core.types import Finding, Format, Plan, Region, Step
+from wavemend.errors import InputError, PlanError, WavemendError
+from wavemend.repairs import repairs
+from wavemend.restoration.plan import ORDER, check_fit, forced_plan, make_plan, parse_plan, plan_text
+
+FORMAT = Format(48_000, 2)
+SAMPLES = 480_000
+
+
+def finding(damage: str, start: int = 1000, stop: int = 2000, confidence: float = 0.9) -> Finding:
+    return Finding(damage, Region(start, stop, (0,)), 0.5, confidence, {"level": 0.25, "shape": (1.0, 2.0)})
+
+
+def test_steps_come_in_the_order_of_physics_not_of_findings() -> None:
+    kinds = [kind for name in reversed(ORDER) if name in repairs for kind in repairs[name].treats]
+    plan = make_plan([finding(kind) for kind in kinds], FORMAT, SAMPLES)
+    names = [step.repair for step in plan.steps]
+    assert names == [name for name in ORDER if name in repairs]
+    assert all(step.reason for step in plan.steps)
+
+
+def test_what_is_not_repaired_is_named_with_a_reason() -> None:
+    found = [finding("dc"), finding("dc", confidence=0.2), finding("something else")]
+    plan = make_plan(found, FORMAT, SAMPLES)
+    assert [step.findings for step in plan.steps] == [(0,)]
+    reasons = {i: left.reason for left in plan.left_alone for i in left.findings}
+    assert "uncertain" in reasons[1]
+    assert "no repair" in reasons[2]
+
+
+def test_every_finding_is_in_a_step_or_left_alone() -> None:
+    found = [finding(kind, confidence=c) for kind in ("dc", "nothing known") for c in (0.1, 0.9)]
+    plan = make_plan(found, FORMAT, SAMPLES)
+    named = [i for s in plan.steps for i in s.findings] + [i for a in plan.left_alone for i in a.findings]
+    assert sorted(named) == list(range(len(found)))
+
+
+def test_only_and_strength() -> None:
+    plan = make_plan([finding("dc")], FORMAT, SAMPLES, strength=0.3, only=["dc"])
+    assert plan.steps[0].options == {"strength": 0.3}
+    with pytest.raises(InputError, match="did you mean 'clicks'"):
+        make_plan([], FORMAT, SAMPLES, only=["click"])
+    with pytest.raises(InputError, match="strength"):
+        make_plan([finding("dc")], FORMAT, SAMPLES, strength=1.5)
+
+
+spans = st.tuples(st.integers(0, SAMPLES - 1), st.integers(1, SAMPLES)).filter(lambda s: s[0] < s[1])
+
+
+@given(st.lists(st.tuples(spans, st.floats(0, 1), st.floats(0, 1)), max_size=5))
+def test_a_plan_survives_being_saved(rows: list[tuple[tuple[int, int], float, float]]) -> None:
+    found = [Finding("dc", Region(a, b, (1,), (0.0, 5.0)), s, c, {"offset": s}) for (a, b), s, c in rows]
+    plan = make_plan(found, FORMAT, SAMPLES)
+    assert parse_plan(plan_text(plan)) == plan
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_a_damaged_plan_is_refused_in_one_line(data: st.DataObject) -> None:
+    text = plan_text(make_plan([finding("dc"), finding("hum")], FORMAT, SAMPLES))
+    at = data.draw(st.integers(0, len(text)))
+    stop = data.draw(st.integers(at, len(text)))
+    put = data.draw(
+        st.sampled_from(["", "}", '"', "-1", "null", "[[[", "1e999", "\u0000", '"x": 1,', "NaN", "99"])
+    )
+    try:
+        plan = parse_plan(text[:at] + put + text[stop:])
+    except PlanError as error:
+        assert "\n" not in str(error)
+    else:
+        assert isinstance(plan, Plan)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.data(), json_values)
+def test_any_value_in_any_place_is_read_or_refused(data: st.DataObject, value: object) -> None:
+    content = json.loads(plan_text(make_plan([finding("dc")], FORMAT, SAMPLES)))
+    node = content
+    while True:
+        key = data.draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
+        if isinstance(node[key], dict | list) and node[key] and data.draw(st.booleans()):
+            node = node[key]
+            continue
+        node[key] = value
+        break
+    try:
+        parse_plan(json.dumps(content))
+    except WavemendError as error:
+        assert isinstance(error, PlanError)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(extra=1), "extra"),
+        (lambda c: c["steps"][0].update(repair="undo"), "no repair 'undo'"),
+        (lambda c: c["steps"][0]["options"].update(depth=3), "no option 'depth'"),
+        (lambda c: c["steps"][0]["options"].update(strength=2), "strength"),
+        (lambda c: c["steps"][0].update(findings=[7]), "not there"),
+        (lambda c: c["findings"][0]["region"].update(stop=SAMPLES + 1), "outside"),
+        (lambda c: c["findings"][0]["region"].update(channels=[2]), "outside"),
+        (lambda c: c.pop("samples"), "samples"),
+        (lambda c: c.update(wavemend_plan=99), "not a wavemend plan"),
+    ],
+)
+def test_each_mistake_is_named(change: object, message: str) -> None:
+    content = json.loads(plan_text(make_plan([finding("dc")], FORMAT, SAMPLES)))
+    change(content)  # type: ignore[operator]
+    with pytest.raises(PlanError, match=message):
+        parse_plan(json.dumps(content))
+
+
+def test_a_plan_for_another_recording_is_refused() -> None:
+    plan = make_plan([finding("dc")], FORMAT, SAMPLES)
+    with pytest.raises(PlanError, match="480000"):
+        check_fit(plan, FORMAT, SAMPLES + 1)
+    with pytest.raises(PlanError, match="44100"):
+        check_fit(plan, Format(44_100, 2), SAMPLES)
+
+
+def test_a_forced_repair_covers_the_span_and_every_channel() -> None:
+    found = [finding("dc"), dataclasses.replace(finding("dc"), severity=0.9, measures={"offset": 0.1})]
+    plan = forced_plan(repairs["dc"], FORMAT, SAMPLES, found, (100, 900), {"strength": 0.5})
+    assert {f.region.channels for f in plan.findings} == {(0,), (1,)}
+    assert all((f.region.start, f.region.stop) == (100, 900) for f in plan.findings)
+    assert plan.findings[0].measures == {"offset": 0.1}
+    assert plan.steps == (Step("dc", {**repairs["dc"].check({}), "strength": 0.5}, (0, 1), "asked for"),)
+    with pytest.raises(InputError, match="span"):
+        forced_plan(repairs["dc"], FORMAT, SAMPLES, (), (900, 100), {})
