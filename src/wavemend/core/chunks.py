@@ -14,7 +14,7 @@ import math
 import os
 import struct
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from wavemend.core.pcm import Encoding
 from wavemend.errors import MediaError
@@ -33,11 +33,16 @@ MAX_HELD = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One chunk: its name (four characters), where its body lies, and how long that is."""
+    """One chunk: its name (in W64 a GUID), where its body lies, and how long that is."""
 
     id: bytes
     body: int
     size: int
+
+    @property
+    def name(self) -> str:
+        """The four characters that say what it holds."""
+        return self.id[:4].decode("latin-1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ class _Style:
 def read_body(file: BinaryIO, chunk: Chunk) -> bytes:
     """The chunk's content; MediaError above 64 MiB, which no description needs."""
     if chunk.size > MAX_HELD:
-        raise MediaError(f"the chunk '{chunk.id.decode('latin-1')}' is too large to be read")
+        raise MediaError(f"the chunk '{chunk.name}' is too large to be read")
     file.seek(chunk.body)
     return file.read(chunk.size)
 
@@ -122,15 +127,15 @@ def _walk(
             break
         file.seek(at)
         raw = file.read(header)
-        name, body = raw[:4], at + header
-        if not _is_name(name):
+        name, body = raw[: style.id_bytes], at + header
+        if style.id_bytes == 4 and not _is_name(name):
             break
         length = struct.unpack(style.order + style.size_code, raw[style.id_bytes :])[0]
         if style.counts_header:
             length -= header
         if length == 0xFFFFFFFF and name in sizes:
             length = sizes[name]
-        if data < 0 and name == data_id:
+        if data < 0 and name[:4] == data_id:
             if length == -1 and not style.counts_header:
                 length = size - body
             data, length = len(found), _data_size(file, length, body, size, style)
@@ -174,7 +179,7 @@ def _pad(file: BinaryIO, at: int, length: int, style: _Style) -> int:
 
 
 def _find(chunks: list[Chunk], name: bytes) -> Chunk | None:
-    return next((chunk for chunk in chunks if chunk.id == name), None)
+    return next((chunk for chunk in chunks if chunk.id[:4] == name), None)
 
 
 def _need(file: BinaryIO, chunks: list[Chunk], name: bytes, least: int) -> bytes:
@@ -278,7 +283,7 @@ def _read_fmt(fmt: bytes, order: str) -> tuple[int, int, Encoding | None, int]:
     return rate, channels, Encoding(kind, width * 8, order == ">", valid), frame
 
 
-_AIFC = {
+_AIFC: dict[bytes, tuple[Literal["int", "uint", "float"], bool]] = {
     b"NONE": ("int", True), b"twos": ("int", True), b"in24": ("int", True), b"in32": ("int", True),
     b"sowt": ("int", False), b"raw ": ("uint", True), b"fl32": ("float", True), b"FL32": ("float", True),
     b"fl64": ("float", True), b"FL64": ("float", True),
@@ -304,7 +309,7 @@ def _parse_aiff(file: BinaryIO, head: bytes, size: int) -> Layout:
     width = (bits + 7) // 8
     if not 0 < bits <= (64 if kind == "float" else 32) or (kind == "uint" and width != 1):
         raise MediaError(f"the header is damaged: samples of {bits} bits")
-    encoding = Encoding(kind, width * 8, big, 0 if bits == width * 8 else bits)  # type: ignore[arg-type]
+    encoding = Encoding(kind, width * 8, big, 0 if bits == width * 8 else bits)
     offset = 0
     if data >= 0:
         file.seek(chunks[data].body)

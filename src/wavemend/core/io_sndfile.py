@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import soundfile
@@ -19,6 +19,8 @@ from wavemend.errors import MediaError
 LOSSLESS = {*SUBTYPES, "ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32", "DPCM_16", "DPCM_8", "DWVW_12"}
 SEEKABLE = {"FLAC"}
 BLOCK = 65536
+ID3V1_BYTES = 128
+ENCODER_BLOCK = 8192  # libsndfile's Vorbis encoder keeps a whole block on its stack
 
 
 class Patched(io.RawIOBase):
@@ -46,6 +48,8 @@ class Patched(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         self._file.seek(self._at)
         data = bytearray(self._file.read(len(buffer)))
+        if not data and self._at >= self._end - ID3V1_BYTES:
+            data = bytearray(min(len(buffer), self._end - self._at))  # no tag at the claimed end
         for at, patch in self._patches.items():
             for k, byte in enumerate(patch, start=at - self._at):
                 if 0 <= k < len(data):
@@ -176,3 +180,85 @@ def _needed(path: Path) -> tuple[dict[int, bytes], int]:
     is_mp3 = len(first) > 4 and first[0] == 0xFF and first[1] & 0xE6 in (0xE2, 0xE4, 0xE6)
     told = any(mark in first[:400] for mark in (b"Xing", b"Info", b"VBRI"))
     return {}, 64 if is_mp3 and not told else 1
+
+
+class Encoder:
+    """Samples through one of libsndfile's encoders into an open file."""
+
+    FORMATS: ClassVar = {
+        "FLAC": ("FLAC", None),
+        "OGG": ("OGG", "VORBIS"),
+        "OPUS": ("OGG", "OPUS"),
+        "MP3": ("MP3", "MPEG_LAYER_III"),
+    }
+
+    def __init__(self, out: BinaryIO, container: str, subtype: str, format: Format) -> None:
+        kind, codec = self.FORMATS[container]
+        self._out = _Careful(out)
+        try:
+            self._file = soundfile.SoundFile(
+                self._out,
+                "w",
+                format.sample_rate,
+                format.channels,
+                codec or subtype.replace("U8", "S8"),
+                format=kind,
+            )
+        except (soundfile.LibsndfileError, ValueError) as error:
+            self._out.check()
+            raise MediaError(
+                f"{container} cannot hold {format.channels} channels at {format.sample_rate} Hz; "
+                "name the output .wav"
+            ) from error
+
+    def write(self, native: Native) -> None:
+        frames = np.ascontiguousarray(native.T)
+        for start in range(0, len(frames), ENCODER_BLOCK):
+            try:
+                self._file.write(frames[start : start + ENCODER_BLOCK])
+            except (soundfile.LibsndfileError, AssertionError) as error:
+                self._out.check()
+                raise MediaError(f"the encoder failed: {error}") from error
+            self._out.check()
+
+    def finish(self) -> None:
+        self._file.close()
+        self._out.check()
+
+    def abort(self) -> None:
+        self._out.broken = True
+        self._file.close()
+
+
+class _Careful:
+    """A file for libsndfile, which cannot carry an exception through: it is kept until asked for."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.broken = file, False
+        self._error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        if self.broken:
+            return len(data)
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.broken, self._error = True, error
+            return 0
+
+    def read(self, count: int) -> bytes:
+        return self._file.read(count)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.tell() if self.broken else self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def flush(self) -> None:
+        pass
+
+    def check(self) -> None:
+        """Raise what went wrong while libsndfile was writing."""
+        if self._error is not None:
+            raise self._error

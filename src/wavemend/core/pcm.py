@@ -67,7 +67,7 @@ SUBTYPES = {
 """Linear subtypes by their libsndfile names."""
 
 
-def decode(data: bytes, encoding: Encoding, channels: int) -> Native:
+def decode(data: bytes | memoryview, encoding: Encoding, channels: int) -> Native:
     """Interleaved bytes, a whole number of frames, as native values."""
     order = ">" if encoding.big_endian else "<"
     if encoding.kind == "float":
@@ -119,53 +119,44 @@ def dither(start: int, channel: int, at: npt.NDArray[np.intp]) -> npt.NDArray[np
     return (first - (x & np.uint64(0xFFFFFFFF)).astype(np.float64)) * 2.0**-32
 
 
-def merge(native: Native, restored: Samples, encoding: Encoding, start: int) -> tuple[Native, int, bool]:
-    """What to write for `restored`, the count of clipped samples, and whether anything changed.
+def merge(
+    native: Native, restored: Samples, encoding: Encoding, start: int, kept: Encoding | None = None
+) -> tuple[Native, int, int]:
+    """What to write for `restored`, and how many values changed and were clipped.
 
     A sample with the same bits as the read one keeps its native value; a changed one
     becomes native + (restored - read). Where an integer encoding cannot hold the value
     exactly, or the sample changed, it is dithered (TPDF, one step) and rounded.
-    `start` is the place of the block in the recording.
+    `start` is the place of the block in the recording, `kept` the source's encoding.
     """
     read = to_float(native)
-    same = read.view(np.int32) == np.ascontiguousarray(restored, np.float32).view(np.int32)
+    same = read.view(np.int32) == np.ascontiguousarray(restored).view(np.int32)
+    changed = same.size - int(np.count_nonzero(same))
+    if encoding == kept and not changed:
+        return native, 0, 0
     if encoding.kind == "float":
-        return _merge_float(native, read, restored, same, encoding)
-    fits = encoding.depth >= 32 or native.dtype == np.int32 and not np.any(native & _below(encoding.depth))
-    unchanged = bool(same.all())
-    if unchanged and fits and native.dtype == np.int32:
-        return native, 0, False
-    out, clipped = np.zeros(native.shape, np.int32), 0
+        return _merge_float(native, read, restored, same, encoding), changed, 0
     steps = 2.0 ** (encoding.depth - 1)
     scale = steps * (2.0**-31 if native.dtype == np.int32 else 1.0)
+    out, clipped = np.zeros(native.shape, np.int32), 0
     for channel, values in enumerate(native):
         exact = values.astype(np.float64) * scale
-        whole = same[channel] & (exact == np.rint(exact))
-        at = np.flatnonzero(~whole)
-        wanted = exact[at] + (restored[channel, at].astype(np.float64) - read[channel, at]) * steps
         # a lossy or floating-point source is dithered as a whole, but its silence stays silent
+        moved = ~same[channel] if encoding == kept else ~same[channel] | (exact != np.rint(exact))
+        at = np.flatnonzero(moved)
+        wanted = exact[at] + (restored[channel, at].astype(np.float64) - read[channel, at]) * steps
+        exact[at] = wanted
+        clipped += int(np.count_nonzero((exact >= steps - 0.5) | (exact < -steps - 0.5)))
         exact[at] = np.rint(wanted + dither(start, channel, at))
-        clipped += int(np.count_nonzero((wanted > steps - 0.5) | (wanted < -steps - 0.5)))
-        over = np.count_nonzero(whole & ((exact > steps - 1) | (exact < -steps)))
-        clipped += int(over)
-        limited = np.clip(exact, -steps, steps - 1)
-        out[channel] = (limited * 2.0 ** (32 - encoding.depth)).astype(np.int64).astype(np.int32)
-    return out, clipped, not unchanged
+        limited = np.clip(exact, -steps, steps - 1) * 2.0 ** (32 - encoding.depth)
+        out[channel] = np.where(moved | (encoding != kept), limited, values).astype(np.int32)
+    return out, changed, clipped
 
 
 def _merge_float(
     native: Native, read: Samples, restored: Samples, same: npt.NDArray[np.bool_], encoding: Encoding
-) -> tuple[Native, int, bool]:
-    scale = 2.0**-31 if native.dtype == np.int32 else 1.0
-    exact = native if native.dtype == encoding.native else native.astype(np.float64) * scale
-    if same.all():
-        return exact.astype(encoding.native, copy=False), 0, False
+) -> Native:
     if encoding.bits == 32:
-        return np.where(same, read, restored), 0, True
-    moved = exact + (restored.astype(np.float64) - read)
-    return np.where(same, exact, moved).astype(np.float64), 0, True
-
-
-def _below(depth: int) -> np.int32:
-    """The bits of an int32 that a depth has no place for."""
-    return np.int32(2 ** (32 - depth) - 1)
+        return np.where(same, read, restored)
+    exact = native.astype(np.float64) * (2.0**-31 if native.dtype == np.int32 else 1.0)
+    return np.where(same, exact, exact + (restored.astype(np.float64) - read))

@@ -111,7 +111,7 @@ class Reader(ABC):
             channel, at = np.argwhere(~np.isfinite(block))[0]
             seconds = (start + at) / self.format.sample_rate
             raise MediaError(
-                f"{self._name}the samples hold NaN or infinities, first at {seconds:.2f} s in channel {channel}"
+                f"{self._name}the samples hold NaN or infinities (channel {channel}, at {seconds:.2f} s)"
             )
         return block
 
