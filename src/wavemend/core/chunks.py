@@ -278,7 +278,7 @@ def _read_fmt(fmt: bytes, order: str) -> tuple[int, int, Encoding | None, int]:
         raise MediaError(f"the header is damaged: {bits} bits in {frame} bytes for {channels} channels")
     if tag == FLOAT:
         return rate, channels, Encoding("float", width * 8, order == ">"), frame
-    kind = "uint" if width == 1 else "int"
+    kind: Literal["int", "uint"] = "uint" if width == 1 else "int"
     valid = 0 if valid == width * 8 else valid
     return rate, channels, Encoding(kind, width * 8, order == ">", valid), frame
 

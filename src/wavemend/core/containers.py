@@ -172,14 +172,20 @@ def _padding(outline: Outline, size: int) -> int:
     return -size % {"W64": 8, "CAF": 1}.get(outline.container, 2)
 
 
+def _data_padding(outline: Outline) -> int:
+    # a W64 file that ends with its samples ends there: some readers take padding for samples
+    return 0 if outline.container == "W64" and not outline.after else _padding(outline, _data_size(outline))
+
+
 def _header_bytes(outline: Outline) -> int:
     return {"W64": 24, "CAF": 12}.get(outline.container, 8)
 
 
 def _total(outline: Outline) -> int:
     """All bytes of chunks, with what stands before the first and behind the total size."""
-    sizes = [_size(body) for _, body in (*outline.before, *outline.after)] + [_data_size(outline)]
+    sizes = [_size(body) for _, body in (*outline.before, *outline.after)]
     total = sum(_header_bytes(outline) + size + _padding(outline, size) for size in sizes)
+    total += _header_bytes(outline) + _data_size(outline) + _data_padding(outline)
     return total + {"W64": 40, "CAF": 8}.get(outline.container, 4)
 
 
@@ -210,7 +216,7 @@ def write_tail(outline: Outline, out: BinaryIO, source: BinaryIO | None) -> dict
     """Everything behind the samples; where the body of each chunk went."""
     if source is not None:
         _copy(source, *outline.rest, out)
-    out.write(bytes(_padding(outline, _data_size(outline))))
+    out.write(bytes(_data_padding(outline)))
     places = {}
     for id, body in outline.after:
         out.write(_chunk_head(outline, id, _size(body)))
