@@ -43,7 +43,9 @@ class Damage:
     `draw(format, samples, rng, **params)` makes all random choices and returns
     them as data, with the truth under "findings": a list of Finding. `apply(x,
     format, drawn)` then damages (channels, samples) without any randomness.
-    `detector(format)` starts a search. `params` are those of `draw`.
+    `detector(format)` starts a search. `params` are those of `draw`. Where the truth
+    depends on the sound, `settle(x, format, drawn)` completes what was drawn with it,
+    "findings" included, before it is applied.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Damage:
     detector: Callable[[Format], Detector]
     doc: str
     min_channels: int = 1
+    settle: Callable[[Samples, Format, Drawn], Drawn] | None = None
 
     def simulate(
         self, samples: Samples, format: Format, seed: int, **options: Any
@@ -61,6 +64,8 @@ class Damage:
         """Damaged samples and the truth about them; the same seed gives the same bits."""
         checked: Options = resolve(self.name, self.params, options)
         drawn = self.draw(format, samples.shape[1], np.random.default_rng(seed), **checked)
+        if self.settle is not None:
+            drawn = self.settle(samples, format, drawn)
         return self.apply(samples, format, drawn), tuple(drawn["findings"])
 
     def detect(self, samples: Samples, format: Format) -> tuple[Finding, ...]:
