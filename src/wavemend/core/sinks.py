@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from wavemend.core import containers
-from wavemend.core.io import LinearReader
 from wavemend.core.io_sndfile import Encoder
+from wavemend.core.linear import LinearReader
 from wavemend.core.params import suggest
 from wavemend.core.pcm import SUBTYPES, Encoding, Native, encode
 from wavemend.core.reader import Reader

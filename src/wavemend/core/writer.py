@@ -15,9 +15,9 @@ from typing import BinaryIO, Self
 import numpy as np
 
 from wavemend.core import sinks
-from wavemend.core.io import LinearReader
+from wavemend.core.linear import LinearReader
 from wavemend.core.pcm import merge
-from wavemend.core.reader import FileReader, Reader
+from wavemend.core.reader import FileReader, Reader, SilentReader
 from wavemend.core.types import Samples
 from wavemend.errors import DeviceError, InputError
 
@@ -56,7 +56,9 @@ class FileWriter:
     source's own value; only others are rounded and dithered. The container follows from
     the ending of `path`; `subtype` (a libsndfile name, as PCM_24) from the source unless
     given. `history` says in a few words what was done: it becomes a line of the
-    CodingHistory where the source is a Broadcast WAV and something was changed.
+    CodingHistory where the source is a Broadcast WAV and something was changed. A
+    `residual` has only the length and format of the recording: the blocks are all there
+    is, in 32-bit float where the container has that.
 
     A context manager: the file appears, whole, when it is left without an error, and
     never otherwise. Raises InputError where the target is the source, has an unknown
@@ -68,12 +70,20 @@ class FileWriter:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], reader: Reader, *, history: str = "", subtype: str | None = None
+        self,
+        path: str | os.PathLike[str],
+        reader: Reader,
+        *,
+        history: str = "",
+        subtype: str | None = None,
+        residual: bool = False,
     ) -> None:
         self.path, self.reader = Path(path), reader
         self.changed = self.clipped = 0
         self._at, self._open = 0, False
         container = self._checked_target()
+        if residual:
+            self.reader = reader = SilentReader(reader.format, reader.samples)
         self.target = sinks.Target.of(container, reader, subtype)
         self.not_carried = self.target.not_carried(reader)
         # a link stays a link: what it leads to is replaced
