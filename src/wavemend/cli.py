@@ -6,10 +6,10 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from wavemend.core.hook import Hook
     from wavemend.core.params import Param
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 INPUT = click.argument("input", type=click.Path(path_type=Path))
 
 
-def _out(required: bool = False, help: str = "where to write") -> Any:
-    return click.option("-o", "--output", type=click.Path(path_type=Path), required=required, help=help)
+def _out(help: str) -> Callable[[F], F]:
+    return click.option("-o", "--output", type=click.Path(path_type=Path), help=help)
 
 
 JSON = click.option("--json", "as_json", is_flag=True, help="print JSON instead of words")

@@ -51,4 +51,5 @@ REPAIR = Repair(
     },
     build=build,
     doc=__doc__,
+    takes="tones",
 )

@@ -23,9 +23,12 @@ import numpy.typing as npt
 from wavemend import __version__
 from wavemend.core import measure
 from wavemend.core.hook import Hook, silent
-from wavemend.core.io import ArrayReader, FileWriter, Reader, default_output, open_reader
+from wavemend.core.io import open_reader
 from wavemend.core.jsonable import to_plain
+from wavemend.core.reader import ArrayReader, Reader, SilentReader
+from wavemend.core.text import write_text
 from wavemend.core.types import Finding, Format, Plan, Recording, Report, Samples, as_samples
+from wavemend.core.writer import FileWriter, default_output, same_file
 from wavemend.damage import damages
 from wavemend.errors import InputError
 from wavemend.repairs import repairs
@@ -66,6 +69,7 @@ def plan(
     hook: Hook = silent,
 ) -> Plan:
     """What `restore` would do. Edit it, save it with `save_plan`, or give it to `restore`."""
+    planning.check_request(strength, only)
     with reader_of(given, sample_rate) as reader:
         return planning.make_plan(
             find(reader, hook=hook), reader.format, reader.samples, strength=strength, only=only
@@ -193,23 +197,32 @@ def restore_file(
     `output` defaults to a name beside the input. All outputs appear when everything is
     done, or not at all.
     """
-    with open_reader(path) as reader, ExitStack() as stack:
+    planning.check_request(strength, only)
+    began = time.perf_counter()
+    with open_reader(path) as reader:
         made = plan or planning.make_plan(
             find(reader, hook=hook), reader.format, reader.samples, strength=strength, only=only
         )
+        looked = time.perf_counter() - began
         target = output or default_output(path, reader)
-        writer = stack.enter_context(FileWriter(target, reader, history=history(made)))
-        sinks: list[Sink] = [_Restored(writer)]
-        if residual:
-            if residual.absolute() == target.absolute():
-                raise InputError("the residual and the output cannot be one file")
-            sinks.append(_Removed(stack.enter_context(FileWriter(residual, reader, residual=True))))
         collector = ReportCollector(reader.format, reader.samples, made.findings) if report_dir else None
-        if collector:
-            sinks.append(collector)
-        report = _run(reader, made, sinks, hook, guard=True, measured=collector is not None)
-        report = replace(report, not_carried=writer.not_carried)
-        page = write_report(report_dir, report, collector) if report_dir and collector else None
+        with ExitStack() as stack:
+            sinks: list[Sink] = [collector] if collector else []
+            if residual:
+                if residual.absolute() == target.absolute() or same_file(residual, path):
+                    raise InputError(f"{residual}: the residual would replace another file of this run")
+                silent_source = SilentReader(reader.format, reader.samples)
+                sinks.append(_Removed(stack.enter_context(FileWriter(residual, silent_source))))
+            writer = stack.enter_context(FileWriter(target, reader, history=history(made)))
+            sinks.append(_Restored(writer))
+            report = _run(reader, made, sinks, hook, guard=True, measured=collector is not None)
+    not_carried = [*writer.not_carried]
+    if writer.clipped:
+        not_carried.append(
+            f"{writer.clipped} sample values beyond full scale, which {target.name} cannot hold"
+        )
+    report = replace(report, not_carried=tuple(not_carried), seconds={"diagnose": looked, **report.seconds})
+    page = write_report(report_dir, report, collector) if report_dir and collector else None
     return Done(target, report, page)
 
 
@@ -252,12 +265,12 @@ def damage_file(
     content = {
         "damage": name,
         "seed": seed,
-        "options": {key: value for key, value in options.items()},
+        "options": dict(options),
         "format": to_plain(format),
         "samples": clean.shape[1],
         "findings": to_plain(truth),
     }
-    planning.write_text(beside, json.dumps(content, indent=1) + "\n")
+    write_text(beside, json.dumps(content, indent=1) + "\n")
     return output, beside
 
 
@@ -316,6 +329,7 @@ def _forced(
 def _restore(
     reader: Reader, plan: Plan | None, strength: float, only: Collection[str], sinks: list[Sink], hook: Hook
 ) -> Report:
+    planning.check_request(strength, only)
     began = time.perf_counter()
     made = plan or planning.make_plan(
         find(reader, hook=hook), reader.format, reader.samples, strength=strength, only=only

@@ -15,10 +15,11 @@ from typing import Any
 from wavemend import __version__
 from wavemend.core.jsonable import from_plain, to_plain
 from wavemend.core.params import suggest
+from wavemend.core.text import write_text
 from wavemend.core.types import Finding, Format, LeftAlone, Plan, Region, Step
 from wavemend.damage import damages
 from wavemend.errors import InputError, PlanError
-from wavemend.repairs import Repair, repairs
+from wavemend.repairs import STRENGTH, Repair, repairs
 
 ORDER = ("declip", "declick", "decrackle", "fill", "dc", "dehum", "denoise")
 """Places first, then what lies under everything: a click spoils the tracking of hum and noise,
@@ -42,9 +43,7 @@ def make_plan(
     whose confidence is below 0.5, that no repair treats, or that a repair declines, is
     left alone with the reason. Raises InputError for an unknown kind or a strength outside 0 to 1.
     """
-    for kind in only:
-        if kind not in damages:
-            raise InputError(f"there is no damage '{kind}'{suggest(kind, damages)}")
+    check_request(strength, only)
     treating = {kind: repair for repair in repairs.values() for kind in repair.treats}
     taken: dict[str, list[int]] = defaultdict(list)
     left: dict[str, list[int]] = defaultdict(list)
@@ -57,7 +56,7 @@ def make_plan(
     steps = [
         Step(
             name,
-            {"strength": repairs[name].params["strength"].check(name, "strength", strength)},
+            {"strength": float(strength)},
             tuple(taken[name]),
             describe([findings[i] for i in taken[name]], format),
         )
@@ -65,6 +64,14 @@ def make_plan(
     ]
     alone = [LeftAlone(tuple(indices), reason) for reason, indices in sorted(left.items())]
     return Plan(format, samples, tuple(findings), tuple(steps), tuple(alone))
+
+
+def check_request(strength: float, only: Collection[str]) -> None:
+    """InputError for a strength outside 0 to 1 or an unknown kind of damage."""
+    STRENGTH.check("restore", "strength", strength)
+    for kind in only:
+        if kind not in damages:
+            raise InputError(f"there is no damage '{kind}'{suggest(kind, damages)}")
 
 
 def _why_not(finding: Finding, repair: Repair | None, format: Format, only: Collection[str]) -> str:
@@ -102,8 +109,6 @@ def describe(findings: Sequence[Finding], format: Format) -> str:
 
 def save_plan(plan: Plan, path: Path) -> None:
     """The plan as JSON that a person can read and edit."""
-    from wavemend.core.writing import write_text
-
     write_text(path, plan_text(plan))
 
 

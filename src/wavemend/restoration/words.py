@@ -79,7 +79,7 @@ def of_report(report: Report) -> str:
 def _steps(report: Report) -> list[str]:
     lines = []
     for i, step in enumerate(report.plan.steps):
-        actions = Counter(v.action for v in report.verdicts if v.step == i)
+        actions = Counter[str](v.action for v in report.verdicts if v.step == i)
         line = f"  {step.repair}: {step.reason}"
         held = [
             f"{actions[a]} {word}" for a, word in (("blend", "eased"), ("revert", "taken back")) if actions[a]

@@ -1,0 +1,246 @@
+"""The command line as scripts use it: words and JSON on stdout, one line on stderr, exit codes, files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+import contract
+from wavemend import cli
+from wavemend.core.types import Format
+from wavemend.damage import damages
+from wavemend.repairs import repairs
+
+RATE = 48_000
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    def call(*args: object) -> tuple[int, str, str]:
+        code = 0
+        try:
+            cli.main([str(arg) for arg in args])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> Path:
+    path = tmp_path / "clean.wav"
+    sf.write(path, contract.music(Format(RATE, 2), 6 * RATE).T, RATE, subtype="PCM_24")
+    return path
+
+
+@pytest.fixture
+def offset(tmp_path: Path) -> Path:
+    path = tmp_path / "offset.wav"
+    sf.write(path, contract.music(Format(RATE, 2), 6 * RATE).T + 0.05, RATE, subtype="PCM_24")
+    return path
+
+
+def refused(result: tuple[int, str, str], *words: str) -> None:
+    code, out, err = result
+    assert code == 2
+    assert out == ""
+    lines = err.strip().splitlines()
+    assert len(lines) == 1, err
+    for word in words:
+        assert word in lines[0]
+
+
+def test_help_is_light() -> None:
+    code = (
+        "import sys\nfrom wavemend.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'numpy', 'scipy', 'soundfile', 'rich'} & set(sys.modules)\n"
+        "sys.exit(f'{heavy} loaded' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for command in ("restore", "diagnose", "plan", "repair", "damage", "compare", "list"):
+        assert command in done.stdout
+
+
+def test_restore_repairs_and_says_so(run: Run, offset: Path, tmp_path: Path) -> None:
+    out, residual, folder = tmp_path / "new.wav", tmp_path / "removed.wav", tmp_path / "report"
+    code, text, err = run("restore", offset, "-o", out, "--residual", residual, "--report", folder)
+    assert (code, err) == (0, "")
+    assert "DC offset" in text
+    assert str(out) in text
+    before, _ = sf.read(offset)
+    after, rate = sf.read(out)
+    removed, _ = sf.read(residual)
+    assert rate == RATE
+    assert after.shape == before.shape
+    assert sf.info(out).subtype == "PCM_24"
+    assert np.abs(after.mean(axis=0)).max() < 0.005
+    assert np.abs(before - after - removed).max() <= 2**-22
+    assert {"report.html", "report.json"} <= {p.name for p in folder.iterdir()}
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".") or p.suffix == ".tmp"]
+
+
+def test_restore_names_its_output_itself(run: Run, offset: Path) -> None:
+    code, text, _ = run("restore", offset, "--json")
+    report = json.loads(text)
+    assert code == 0
+    assert report["output"] == str(offset.with_name("offset.restored.wav"))
+    assert Path(report["output"]).exists()
+    assert [step["repair"] for step in report["plan"]["steps"]] == ["dc"]
+
+
+def test_clean_comes_back_bit_for_bit(run: Run, clean: Path, tmp_path: Path) -> None:
+    code, text, _ = run("restore", clean, "-o", tmp_path / "same.wav")
+    assert code == 0
+    assert "Nothing was changed" in text
+    assert np.array_equal(sf.read(clean, dtype="int32")[0], sf.read(tmp_path / "same.wav", dtype="int32")[0])
+
+
+def test_strength_and_only(run: Run, offset: Path, tmp_path: Path) -> None:
+    run("restore", offset, "-o", tmp_path / "none.wav", "--strength", 0)
+    run("restore", offset, "-o", tmp_path / "other.wav", "--only", "clicks")
+    original = sf.read(offset, dtype="int32")[0]
+    for name in ("none.wav", "other.wav"):
+        assert np.array_equal(sf.read(tmp_path / name, dtype="int32")[0], original)
+    run("restore", offset, "-o", tmp_path / "half.wav", "--strength", 0.5, "--only", "dc")
+    assert sf.read(tmp_path / "half.wav")[0].mean() == pytest.approx(0.025, abs=0.005)
+
+
+def test_same_plan_same_bits(run: Run, offset: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    assert run("plan", offset, "-o", plan)[0] == 0
+    run("restore", offset, "-o", tmp_path / "a.wav")
+    run("restore", offset, "-o", tmp_path / "b.wav", "--plan", plan)
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+    edited = json.loads(plan.read_text())
+    edited["steps"] = []
+    plan.write_text(json.dumps(edited))
+    run("restore", offset, "-o", tmp_path / "c.wav", "--plan", plan)
+    assert np.array_equal(sf.read(tmp_path / "c.wav")[0], sf.read(offset)[0])
+
+
+def test_a_plan_in_a_pipe_is_json(run: Run, offset: Path) -> None:
+    code, text, _ = run("plan", offset)
+    assert code == 0
+    assert json.loads(text)["wavemend_plan"] == 1
+
+
+def test_diagnose_json(run: Run, offset: Path) -> None:
+    code, text, _ = run("diagnose", offset, "--json")
+    assert code == 0
+    found = json.loads(text)
+    keys = {"damage", "start_s", "stop_s", "channels", "band_hz", "severity", "confidence"}
+    assert all(set(finding) == keys for finding in found)
+    assert {"dc"} == {f["damage"] for f in found}
+    assert found[0]["stop_s"] == pytest.approx(6.0)
+
+
+def test_diagnose_in_words(run: Run, clean: Path) -> None:
+    assert run("diagnose", clean) == (0, "Nothing was found to be wrong.\n", "")
+
+
+def test_damage_then_repair_then_compare(run: Run, clean: Path, tmp_path: Path) -> None:
+    bad, good = tmp_path / "bad.wav", tmp_path / "good.wav"
+    code, text, _ = run("damage", "dc", clean, "-o", bad, "--offset", 0.1, "--seed", 3)
+    assert code == 0
+    truth = json.loads((tmp_path / "bad.truth.json").read_text())
+    assert str(tmp_path / "bad.truth.json") in text
+    assert truth["seed"] == 3
+    assert truth["options"] == {"offset": 0.1}
+    assert {f["damage"] for f in truth["findings"]} == {"dc"}
+    code, text, _ = run("repair", "dc", bad, "-o", good, "--window-s", 1.0)
+    assert code == 0
+    code, text, _ = run("compare", clean, bad, good, "--json")
+    rows = json.loads(text)
+    assert code == 0
+    assert [row["file"] for row in rows] == [str(bad), str(good)]
+    assert {"si_sdr_db", "sdr_db", "lsd_db", "changed_samples"} <= set(rows[0])
+    assert rows[1]["sdr_db"] > rows[0]["sdr_db"] + 20
+
+
+def test_repair_stays_in_its_span(run: Run, offset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "part.wav"
+    assert run("repair", "dc", offset, "-o", out, "--start", 2, "--stop", 4)[0] == 0
+    before, after = sf.read(offset, dtype="int32")[0], sf.read(out, dtype="int32")[0]
+    changed = np.flatnonzero((before != after).any(axis=1))
+    assert changed[0] >= 2 * RATE
+    assert changed[-1] < 4 * RATE
+    assert len(changed) > RATE
+
+
+def test_list_names_everything_with_units_and_ranges(run: Run) -> None:
+    code, text, _ = run("list")
+    assert code == 0
+    for kind in (*damages.values(), *repairs.values()):
+        assert kind.name in text
+        for name, param in kind.params.items():
+            assert f"--{name.replace('_', '-')}" in text
+            assert f"{param.low:g} to {param.high:g}" in text
+    assert set(json.loads(run("list", "--json")[1])) == {"damages", "repairs", "models"}
+
+
+def test_bad_usage_is_one_line_and_2(run: Run, clean: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.wav"
+    refused(run("repair", "undo", clean, "-o", out), "no repair 'undo'")
+    refused(run("damage", "rust", clean, "-o", out), "no damage 'rust'")
+    refused(run("restore", clean, "-o", out, "--only", "rust"), "no damage 'rust'")
+    refused(run("restore", clean, "-o", out, "--strength", 2), "strength")
+    refused(run("repair", "dc", clean, "-o", out, "--window-s", 99), "window_s", "30 s")
+    refused(run("repair", "dc", clean, "-o", out, "--start", 5, "--stop", 4), "span")
+    refused(run("restore", clean, "-o", clean), "input")
+    refused(run("restore", clean, "-o", out, "--plan", tmp_path / "none.json"), "none.json")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"just some text, no sound", b"RIFF\x00\x00"], ids=["empty", "text", "header"]
+)
+@pytest.mark.parametrize("command", ["restore", "diagnose", "plan"])
+def test_bad_files_are_one_line_and_2(run: Run, tmp_path: Path, command: str, content: bytes) -> None:
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(content)
+    refused(run(command, bad), "bad.wav")
+    refused(run(command, tmp_path / "missing.wav"), "missing.wav")
+    refused(run(command, tmp_path), str(tmp_path.name))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.wav"]
+
+
+def test_nan_is_refused_and_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    bad = tmp_path / "nan.wav"
+    samples = np.zeros(RATE, np.float32)
+    samples[-1] = np.nan
+    sf.write(bad, samples, RATE, subtype="FLOAT")
+    refused(run("repair", "dc", bad, "-o", tmp_path / "out.wav"), "NaN")
+    assert [p.name for p in tmp_path.iterdir()] == ["nan.wav"]
+
+
+def test_our_own_fault_is_1(run: Run, clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object, **options: object) -> None:
+        raise KeyError("oops")
+
+    monkeypatch.setattr("wavemend.restoration.api.diagnose_file", broken)
+    code, out, err = run("diagnose", clean)
+    assert (code, out) == (1, "")
+    assert "fault of wavemend" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_closed_pipe_is_no_error(clean: Path) -> None:
+    command = f"'{sys.executable}' -m wavemend.cli list | head -n 1 >/dev/null; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    assert done.stdout.strip() == "0", done.stderr
+    assert done.stderr == ""
