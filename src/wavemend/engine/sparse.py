@@ -1,0 +1,90 @@
+"""Sound put together from few time-frequency cells: what is missing follows from what is there.
+
+Fill-in of samples of which only bounds are known, by iterated shrinkage of Gabor
+coefficients with persistence in time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+class Gabor:
+    """A tight Gabor frame on (samples,): Hann windows that overlap by half, energy kept.
+
+    `synthesis(analysis(x))` is x to rounding.
+    """
+
+    def __init__(self, samples: int, n_fft: int) -> None:
+        self.samples, self.n_fft, self.hop = samples, n_fft, n_fft // 2
+        self.frames = -(-samples // self.hop) + 1
+        # the square root of Hann sums to 1 in its squares at half overlap
+        self._window = np.sin(np.pi * (np.arange(n_fft) + 0.5) / n_fft).astype(np.float32)
+        self._padded = np.zeros((self.frames + 1) * self.hop, np.float32)
+        self._cut = np.empty((self.frames, n_fft), np.float32)
+
+    def analysis(self, x: Floats) -> npt.NDArray[np.complex64]:
+        """Coefficients, (frames, bins)."""
+        hop = self.hop
+        self._padded[hop : hop + self.samples] = x
+        halves = self._padded.reshape(-1, hop)
+        np.multiply(halves[:-1], self._window[:hop], out=self._cut[:, :hop])
+        np.multiply(halves[1:], self._window[hop:], out=self._cut[:, hop:])
+        spectra: npt.NDArray[np.complex64] = fft.rfft(self._cut, axis=1, norm="ortho")
+        return spectra
+
+    def synthesis(self, coefficients: npt.NDArray[np.complex64]) -> Floats:
+        """The sound, (samples,)."""
+        hop = self.hop
+        frames = fft.irfft(coefficients, self.n_fft, axis=1, norm="ortho", overwrite_x=True)
+        frames *= self._window
+        frames[1:, :hop] += frames[:-1, hop:]
+        sound: Floats = frames[:, :hop].reshape(-1)[hop:]
+        return np.concatenate((sound, frames[-1, hop:]))[: self.samples]
+
+
+def extend(
+    x: Floats, low: Floats, high: Floats, n_fft: int, reach: int, iterations: int, momentum: float = 0.93
+) -> Floats:
+    """(samples,) between the bounds `low` and `high`, as sparse as can be; where they are equal, that value.
+
+    Persistent empirical Wiener shrinkage (Siedenburg, Kowalski and Dörfler 2014, "Audio
+    declipping with social sparsity"): a cell is weighed by the energy of `reach` frames
+    before and after it, with a threshold that falls exponentially, so that strong partials
+    settle first. Each step is projected onto the bounds, with momentum.
+    """
+    gabor = Gabor(len(x), n_fft)
+    now = before = x
+    threshold = None
+    for step in range(iterations):
+        cells = gabor.analysis(now + np.float32(momentum) * (now - before))
+        energy = cells.real**2
+        energy += cells.imag**2
+        if threshold is None:
+            threshold = FIRST**2 * float(energy.max())
+        social = _over_frames(energy, reach)
+        limit = threshold * (LAST / FIRST) ** (2 * step / max(iterations - 1, 1)) * (2 * reach + 1)
+        np.maximum(social, 1e-30, out=social)
+        np.divide(np.float32(-limit), social, out=social)
+        social += 1
+        np.maximum(social, 0, out=social)
+        cells *= social
+        before, now = now, np.clip(gabor.synthesis(cells), low, high)
+    return now
+
+
+FIRST, LAST = 0.1, 1e-4  # thresholds, relative to the largest coefficient
+
+
+def _over_frames(energy: Floats, reach: int) -> Floats:
+    """The sum over `reach` frames before and after each."""
+    total = energy.copy()
+    for k in range(1, reach + 1):
+        total[k:] += energy[:-k]
+        total[:-k] += energy[k:]
+    return total
