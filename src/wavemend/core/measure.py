@@ -306,10 +306,8 @@ def lag(reference: Samples, other: Samples) -> int:
     return place if place <= size // 2 else place - size
 
 
-def compare(
-    reference: Readable, other: Readable, block: int = 1 << 16
-) -> dict[str, float | dict[str, float]]:
-    """The figures of `Distance`, and under "reference" and "file" those of `Meter` for each.
+def compare(reference: Readable, other: Readable, block: int = 1 << 16) -> dict[str, float]:
+    """The figures of `Distance`, those of `Meter` for `other`, and for the reference as "reference_...".
 
     Where the lengths differ, the common length is compared, and "longer_samples" says by
     how much `other` is longer. Raises InputError where rates or channels differ.
@@ -327,11 +325,12 @@ def compare(
         common = min(pair[0].shape[1], pair[1].shape[1])
         if common:
             distance.push(pair[0][:, :common], pair[1][:, :common])
+    figures = {f"reference_{name}": value for name, value in meters[0].finish().items()}
     return {
         **distance.finish(),
         "longer_samples": other.samples - reference.samples,
-        "reference": meters[0].finish(),
-        "file": meters[1].finish(),
+        **meters[1].finish(),
+        **figures,
     }
 
 
