@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from wavemend.core import chunks, io_sndfile
+from wavemend.core import chunks, chunktags, id3, io_sndfile, xiph
 from wavemend.core.linear import LinearReader
 from wavemend.core.reader import ArrayReader, Reader
+from wavemend.core.tags import Metadata
 from wavemend.core.types import Format, Source
 from wavemend.core.writer import FileWriter, default_output
 from wavemend.errors import DeviceError, InputError, MediaError, WavemendError
@@ -49,12 +50,35 @@ def open_reader(path: str | os.PathLike[str]) -> Reader:
 def _open(path: Path) -> Reader:
     with path.open("rb") as file:
         layout = chunks.parse(file)
-    if layout is not None and layout.encoding is not None:
-        format = Format(layout.sample_rate, layout.channels)
-        source = Source(str(path), layout.container, layout.encoding.subtype)
-        return LinearReader(path, layout, format, layout.samples, source, layout.encoding)
+        metadata = chunktags.read(file, layout) if layout else Metadata()
+        if layout is not None and layout.encoding is not None:
+            format = Format(layout.sample_rate, layout.channels)
+            source = Source(str(path), layout.container, layout.encoding.subtype, metadata.tags)
+            return LinearReader(
+                path, layout, format, layout.samples, source, layout.encoding, metadata=metadata
+            )
     found = io_sndfile.probe(path)
-    source = Source(str(path), found.pop("container"), found.pop("subtype"))
-    return io_sndfile.SndfileReader(
-        path, found.pop("format"), found.pop("samples"), source, found.pop("encoding"), **found
-    )
+    container = found.pop("container")
+    if layout is None:
+        metadata = _described(path, container)
+    source = Source(str(path), container, found.pop("subtype"), metadata.tags)
+    rest = (found.pop("format"), found.pop("samples"), source, found.pop("encoding"))
+    return io_sndfile.SndfileReader(path, *rest, metadata=metadata, **found)
+
+
+def _described(path: Path, container: str) -> Metadata:
+    """What a file says that libsndfile decodes."""
+    with path.open("rb") as file:
+        if container == "FLAC":
+            return xiph.of_blocks(xiph.read_blocks(file)[0])
+        if container == "OGG":
+            return xiph.read_ogg(file)
+        if container != "MP3":
+            return Metadata()
+        size = id3.size(file.read(id3.HEADER))
+        file.seek(0)
+        found = id3.parse(file.read(min(size, chunks.MAX_HELD)))
+        if not found.comments and path.stat().st_size > 128:
+            file.seek(-128, os.SEEK_END)
+            found += id3.parse_v1(file.read(128))
+        return found

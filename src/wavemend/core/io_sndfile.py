@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 import soundfile
 
+from wavemend.core import id3, xiph
 from wavemend.core.pcm import SUBTYPES, Encoding, Native
 from wavemend.core.reader import FileReader
 from wavemend.core.types import Format
@@ -140,8 +141,8 @@ def probe(path: Path) -> dict[str, Any]:
             raise MediaError(f"{path}: the header is damaged: no sample rate or no channels")
         format = Format(file.samplerate, file.channels)
         samples = file.frames
-        if patches or claim > 1:
-            samples = _count(file, path)
+        if claim > 1:
+            samples = _count(path, patches, claim)
         elif container == "FLAC" and samples:
             with speaking(path):
                 file.seek(samples - 1)
@@ -153,10 +154,11 @@ def probe(path: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _count(file: soundfile.SoundFile, path: Path) -> int:
-    buffer = np.empty((BLOCK, file.channels), np.float32)
+def _count(path: Path, patches: dict[int, bytes], claim: int) -> int:
+    """The length of a recording, found by decoding all of it."""
     total = 0
-    with speaking(path):
+    with _open(path, patches, claim) as file, speaking(path):
+        buffer = np.empty((BLOCK, file.channels), np.float32)
         while got := len(file.read(out=buffer)):
             total += got
     return total
@@ -165,35 +167,47 @@ def _count(file: soundfile.SoundFile, path: Path) -> int:
 def _needed(path: Path) -> tuple[dict[int, bytes], int]:
     """Patches for a FLAC without a length; a longer claim for an MP3 without one."""
     with path.open("rb") as file:
-        head = file.read(10)
-        if head[:4] == b"fLaC":
-            file.seek(21)
-            packed = file.read(5)
-            if len(packed) == 5 and int.from_bytes(packed) % 2**36 == 0:
-                return {21: bytes((packed[0] | 0x0F,)) + b"\xff" * 4}, 1
-            return {}, 1
-        at = 0
-        if head[:3] == b"ID3" and len(head) == 10:
-            at = 10 + sum((byte & 127) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-        file.seek(at)
+        start = id3.size(file.read(id3.HEADER))
+        file.seek(start)
         first = file.read(4096)
+        if first[:4] == b"fLaC" and len(first) > 26:
+            packed = int.from_bytes(first[21:26])
+            if packed % 2**36 == 0:
+                return {start + 21: (packed + xiph.length_by_frames(file)).to_bytes(5)}, 1
+            return {}, 1
     is_mp3 = len(first) > 4 and first[0] == 0xFF and first[1] & 0xE6 in (0xE2, 0xE4, 0xE6)
     told = any(mark in first[:400] for mark in (b"Xing", b"Info", b"VBRI"))
     return {}, 64 if is_mp3 and not told else 1
 
 
+ENCODERS = {
+    "FLAC": ("FLAC", ""),
+    "OGG": ("OGG", "VORBIS"),
+    "OPUS": ("OGG", "OPUS"),
+    "MP3": ("MP3", "MPEG_LAYER_III"),
+}
+"""Containers that libsndfile writes: its names for the container and the codec."""
+
+
 class Encoder:
     """Samples through one of libsndfile's encoders into an open file."""
 
-    FORMATS: ClassVar = {
-        "FLAC": ("FLAC", None),
-        "OGG": ("OGG", "VORBIS"),
-        "OPUS": ("OGG", "OPUS"),
-        "MP3": ("MP3", "MPEG_LAYER_III"),
+    TAGS: ClassVar = {
+        "TITLE": "title",
+        "ARTIST": "artist",
+        "ALBUM": "album",
+        "COMMENT": "comment",
+        "DATE": "date",
+        "GENRE": "genre",
+        "TRACKNUMBER": "tracknumber",
+        "COPYRIGHT": "copyright",
+        "LICENSE": "license",
     }
 
-    def __init__(self, out: BinaryIO, container: str, subtype: str, format: Format) -> None:
-        kind, codec = self.FORMATS[container]
+    def __init__(
+        self, out: BinaryIO, container: str, subtype: str, format: Format, tags: Mapping[str, str]
+    ) -> None:
+        kind, codec = ENCODERS[container]
         self._out = _Careful(out)
         try:
             self._file = soundfile.SoundFile(
@@ -201,7 +215,7 @@ class Encoder:
                 "w",
                 format.sample_rate,
                 format.channels,
-                codec or subtype.replace("U8", "S8"),
+                codec or subtype,
                 format=kind,
             )
         except (soundfile.LibsndfileError, ValueError) as error:
@@ -210,6 +224,11 @@ class Encoder:
                 f"{container} cannot hold {format.channels} channels at {format.sample_rate} Hz; "
                 "name the output .wav"
             ) from error
+
+        if kind == "OGG":
+            for name, place in self.TAGS.items():
+                if name in tags:
+                    setattr(self._file, place, tags[name])
 
     def write(self, native: Native) -> None:
         frames = np.ascontiguousarray(native.T)
@@ -226,8 +245,9 @@ class Encoder:
         self._out.check()
 
     def abort(self) -> None:
-        self._out.broken = True
-        self._file.close()
+        if not self._file.closed:
+            self._out.broken = True
+            self._file.close()
 
 
 class _Careful:

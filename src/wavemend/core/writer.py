@@ -93,7 +93,7 @@ class FileWriter:
         self._open = True
         with self._guarded():
             self._file = _create(self._temporary)
-            self._sink = sinks.open_sink(self.target, self._file, reader, history)
+            self._sink = sinks.open_sink(self.target, self._file, reader, history, self._final.parent)
 
     def _checked_target(self) -> str:
         ending = self.path.suffix.lower()
