@@ -1,0 +1,192 @@
+"""Autoregressive models of sound: fitted, run as filters, and used to fill what is missing.
+
+A model of order p is `a`, (..., p + 1) with a[0] = 1; the residual of a sound x is
+e[n] = sum over k of a[k] x[n - k]. Everything is vectorised over leading axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import as_strided
+from scipy import linalg
+
+Floats = npt.NDArray[np.float64]
+Reals = npt.NDArray[np.floating]
+NOTHING = 1e-12
+TOEPLITZ = False
+Mask = npt.NDArray[np.bool_]
+
+
+def autocorrelation(frames: Reals, order: int) -> Reals:
+    """Autocorrelation of (..., n) at lags 0 to `order`, as (..., order + 1); outside, zeros are taken.
+
+    Rows of samples against themselves and their successors, summed along the
+    diagonals: products of matrices, in the precision of the input.
+    """
+    width = order + 1
+    rows, pairs = _rows(frames, width)
+    products = np.swapaxes(rows, -1, -2) @ pairs
+    down, along = products.strides[-2:]
+    diagonals = as_strided(
+        products, (*products.shape[:-2], width, width), (*products.strides[:-2], down + along, along)
+    )
+    lags: Reals = diagonals.sum(axis=-2)
+    return lags
+
+
+def residual(frames: Reals, a: Reals) -> Reals:
+    """The residual of (..., n) under models (..., p + 1): (..., n - p), beginning with sample p."""
+    width = a.shape[-1]
+    _, pairs = _rows(frames, width, lead=1)
+    spread = np.zeros((*a.shape[:-1], 3 * width), frames.dtype)
+    spread[..., width - 1 : 2 * width - 1] = a
+    step = spread.strides[-1]
+    toeplitz = as_strided(
+        spread[..., 2 * width - 1 :],
+        (*a.shape[:-1], 2 * width, width),
+        (*spread.strides[:-1], -step, step),
+    )
+    out = pairs @ toeplitz
+    flat: Reals = out.reshape(*out.shape[:-2], -1)[..., : max(frames.shape[-1] - width + 1, 0)]
+    return flat
+
+
+def _rows(frames: Reals, width: int, lead: int = 0) -> tuple[Reals, Reals]:
+    """Rows of `width` samples, and each with its successor, after `lead` zeros; zeros fill up the end."""
+    count = frames.shape[-1] + lead
+    rows = np.zeros((*frames.shape[:-1], (-(-count // width) + 1) * width), frames.dtype)
+    rows[..., lead:count] = frames
+    rows = rows.reshape(*frames.shape[:-1], -1, width)
+    return rows[..., :-1, :], np.concatenate((rows[..., :-1, :], rows[..., 1:, :]), axis=-1)
+
+
+def levinson(lags: Reals) -> tuple[Floats, Floats]:
+    """Models (..., p + 1) and their error powers (...) from autocorrelations (..., p + 1).
+
+    The Levinson-Durbin recursion. Silence (lag 0 is 0) gives the model that predicts nothing.
+    """
+    r = np.asarray(lags, np.float64)
+    a = np.zeros_like(r)
+    a[..., 0] = 1.0
+    error = r[..., 0].copy()
+    tiny = np.maximum(r[..., 0] * 1e-12, 1e-300)
+    for k in range(1, r.shape[-1]):
+        gain = -(a[..., :k] * r[..., k:0:-1]).sum(axis=-1) / np.maximum(error, tiny)
+        gain = np.clip(gain, -0.999999999, 0.999999999)[..., np.newaxis]
+        a[..., 1 : k + 1] = a[..., 1 : k + 1] + gain * a[..., k - 1 :: -1][..., :k]
+        error = error * (1.0 - gain[..., 0] ** 2)
+    return a, error
+
+
+def burg(parts: Floats, order: int) -> Floats:
+    """One model (..., p + 1) for each set of unbroken stretches (..., parts, n), n > p.
+
+    Burg's recursion with the errors of all stretches summed (Burg 1975, "Maximum
+    entropy spectral analysis", for segments): nothing is assumed about what lies
+    between them or outside. Stretches of silence count for nothing.
+    """
+    a = np.zeros((*parts.shape[:-2], order + 1))
+    a[..., 0] = 1.0
+    forward, backward = parts[..., 1:], parts[..., :-1]
+    floor = NOTHING * np.einsum("...pn,...pn->...", parts, parts) + 1e-300
+    for k in range(1, order + 1):
+        power = np.einsum("...pn,...pn->...", forward, forward)
+        power += np.einsum("...pn,...pn->...", backward, backward)
+        shared = np.einsum("...pn,...pn->...", forward, backward)
+        gain = -2.0 * shared / (power + floor)
+        g = gain[..., np.newaxis, np.newaxis]
+        a[..., 1 : k + 1] = a[..., 1 : k + 1] + gain[..., np.newaxis] * a[..., :k][..., ::-1]
+        forward, backward = (forward + g * backward)[..., 1:], (backward + g * forward)[..., :-1]
+    return a
+
+
+def fill(sound: Floats, missing: Mask, a: Floats) -> Floats:
+    """(n,) with the samples under `missing` replaced by those that make the residual smallest.
+
+    Least squares under one model (p + 1,), over all residuals that touch a missing
+    sample (Janssen, Veldhuis and Vries 1986, "Adaptive interpolation of discrete-time
+    signals"). Outside the array, zeros are taken; give at least p known samples around.
+    """
+    gap = np.flatnonzero(missing)
+    if not gap.size:
+        return sound
+    first, last, order = int(gap[0]), int(gap[-1]), len(a) - 1
+    known = np.where(missing, 0.0, sound)[max(first - order, 0) : last + order + 1]
+    lead = first - max(first - order, 0)
+    whitened = np.convolve(known, a)
+    toward = np.convolve(whitened, a[::-1])[order + gap - first + lead]
+    lags = np.zeros(max(last - first + 1, order + 1))
+    lags[: order + 1] = np.convolve(a, a[::-1])[order:]
+    lags[0] *= 1.0 + 1e-15
+    if last - first + 1 == len(gap) and TOEPLITZ:
+        values = linalg.solve_toeplitz(lags[: len(gap)], -toward)
+    else:
+        values = linalg.solve(lags[np.abs(gap[:, np.newaxis] - gap)], -toward, assume_a="sym")
+    out = sound.copy()
+    out[gap] = values
+    return out
+
+
+def unmix(
+    error: Floats, a: Floats, power: float, template: Floats, variance: Floats
+) -> tuple[Floats, float]:
+    """What was added to a sound over m samples, (m,), and -2 log likelihood of that explanation.
+
+    `error` (>= m + p,) is the prediction error from the first of these samples on, `power` its
+    usual power. What was added is thought to be the template, give or take an independent
+    Gaussian of this variance at each sample; the estimate is the most probable one. Without
+    a template and with a large variance it is the difference to `fill`. Likelihoods of
+    explanations of the same `error` may be compared.
+    """
+    count, order = len(template), len(a) - 1
+    rest = error.copy()
+    rest[: count + order] -= np.convolve(template, a)
+    toward = np.correlate(rest[: count + order], a, "valid")
+    lags = np.convolve(a, a[::-1])[order:]
+    width = min(order, count - 1)
+    bands = np.repeat(lags[: width + 1, np.newaxis], count, axis=1)
+    bands[0] += power / variance
+    factor = linalg.cholesky_banded(bands, lower=True, overwrite_ab=True, check_finite=False)
+    more = linalg.cho_solve_banded((factor, True), toward, check_finite=False)
+    fit = (rest @ rest - toward @ more) / power
+    volume = 2 * np.log(factor[0]).sum() + np.log(variance / power).sum()
+    return template + more, float(fit + volume)
+
+
+def covariance(parts: Sequence[Floats], order: int) -> Floats:
+    """One model (p + 1,) for unbroken stretches (n,), by least squares over prediction both ways.
+
+    The modified covariance method (Marple 1980, "A new autoregressive spectrum
+    analysis algorithm"), normal equations summed over the stretches: sharper than
+    Burg's recursion for steady tones. Stretches no longer than p count for nothing.
+    """
+    moments = np.zeros((order + 1, order + 1))
+    for part in parts:
+        if len(part) > order:
+            moments += _moments(part, order)
+    moments = moments + moments[::-1, ::-1]
+    normal, target = moments[1:, 1:], moments[1:, 0]
+    scale = np.trace(normal) / order
+    a = np.zeros(order + 1)
+    a[0] = 1.0
+    if scale > 1e-30:
+        normal[np.diag_indices(order)] += NOTHING * scale
+        a[1:] = -linalg.solve(normal, target, assume_a="pos", check_finite=False)
+    return a
+
+
+def _moments(part: Floats, order: int) -> Floats:
+    """Sums over n = p .. len - 1 of x[n - i] x[n - j], as (p + 1, p + 1)."""
+    count = len(part)
+    head, tail = part[order - 1 :: -1][:order], part[: count - order - 2 : -1]
+    steps = np.zeros((order + 1, order + 1))
+    steps[0] = [part[order:] @ part[order - j : count - j] for j in range(order + 1)]
+    steps[1:, 1:] = np.outer(head, head) - np.outer(tail[:order], tail[:order])
+    # each diagonal is a running sum that starts in the first row
+    for i in range(1, order + 1):
+        steps[i, i:] += steps[i - 1, i - 1 : -1]
+    upper = np.triu(steps)
+    return np.asarray(upper + np.triu(upper, 1).T)

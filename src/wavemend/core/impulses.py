@@ -1,0 +1,308 @@
+"""Impulses in sound: where they are, how far they reach, and what lay under them.
+
+An impulse is *added* to a sound that goes on as before. What belongs to the sound
+(a glottal pulse, a drum, a consonant) is *part of* it: the sound afterwards is its
+answer. Predicted by an autoregressive model, the first leaves an error that can be
+explained by changing the samples of the impulse alone, the second does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+
+from wavemend.core import ar
+from wavemend.core.types import Samples
+
+Floats = npt.NDArray[np.float64]
+
+ORDER = 32
+CELL_MS = 0.33  # peaks of the residual are compared between cells of this length
+CELLS_PER_FRAME = 64  # models are fitted to frames of twice this, one frame's length apart
+BEFORE_MS, AFTER_MS = (15.0, 1.0), (2.0, 16.5)  # the surroundings of a cell that it must stand out from
+REACH_MS = 7.0  # the longest impulse that is looked for
+CONTEXT_MS = 20.0  # sound on each side that a model for one impulse is fitted to
+SMALLEST = 3e-5  # one step of 16 bits: residuals below are rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Impulse:
+    """One impulse in one channel: samples start to stop, and the sound that was found under it.
+
+    `before_db` and `after_db` are the energy of the prediction error at that place, over its
+    surroundings', with the impulse and without; `peak_db` is the impulse's peak over the
+    local RMS level. `ring_hz` and `decay_ms` are 0 for one that is not a damped oscillation.
+    """
+
+    start: int
+    stop: int
+    sound: Floats
+    before_db: float
+    after_db: float
+    peak: float
+    peak_db: float
+    ring_hz: float
+    decay_ms: float
+
+
+def cell_length(rate: int) -> int:
+    """Samples in a cell."""
+    return max(round(CELL_MS / 1000 * rate), 4)
+
+
+def frame_length(rate: int) -> int:
+    """Samples in a frame; windows that are compared must begin on multiples of it."""
+    return CELLS_PER_FRAME * cell_length(rate)
+
+
+def margin(rate: int) -> int:
+    """Samples that `examine` wants to see on each side."""
+    return round((CONTEXT_MS + REACH_MS + 2.0) / 1000 * rate)
+
+
+def models(samples: Samples, frame: int) -> Floats:
+    """Models (channels, frames, p + 1), one for each `frame` samples, from twice that around them."""
+    channels, count = samples.shape
+    frames = -(-count // frame)
+    padded = np.zeros((channels, (frames + 1) * frame), np.float32)
+    padded[:, frame // 2 : frame // 2 + count] = samples
+    cut = np.lib.stride_tricks.sliding_window_view(padded, 2 * frame, axis=1)[:, ::frame]
+    lags = ar.autocorrelation(cut * np.hanning(2 * frame).astype(np.float32), ORDER).astype(np.float64)
+    lags[..., 0] = lags[..., 0] * (1 + 1e-5) + frame * 1e-11
+    return ar.levinson(lags)[0]
+
+
+def residual(samples: Samples, a: Floats, frame: int) -> Samples:
+    """The prediction error of (channels, n) under one model per frame; zeros lie before the first sample."""
+    channels, count = samples.shape
+    order = a.shape[-1] - 1
+    padded = np.zeros((channels, order + a.shape[1] * frame), np.float32)
+    padded[:, order : order + count] = samples
+    cut = np.lib.stride_tricks.sliding_window_view(padded, frame + order, axis=1)[:, ::frame]
+    return np.asarray(ar.residual(cut, a.astype(np.float32)).reshape(channels, -1)[:, :count], np.float32)
+
+
+def peaks(samples: Samples, rate: int) -> tuple[Samples, int]:
+    """Largest prediction error in each cell, (channels, cells), and the cell's length in samples."""
+    frame, cell = frame_length(rate), cell_length(rate)
+    error = residual(samples, models(samples, frame), frame)
+    cells = error.shape[1] // cell
+    return np.abs(error[:, : cells * cell]).reshape(len(error), cells, cell).max(axis=2), cell
+
+
+def standing_out(peak: Samples, cell: int, rate: int) -> Samples:
+    """How far each cell's peak stands out from both sides' largest, as a ratio; 0 beside a larger one."""
+    per_ms = rate / 1000 / cell
+    near, far = round(BEFORE_MS[1] * per_ms), round(BEFORE_MS[0] * per_ms)
+    late, later = round(AFTER_MS[0] * per_ms), round(AFTER_MS[1] * per_ms)
+    before = _window_max(peak, -far, -near)
+    after = _window_max(peak, late, later)
+    beside = _window_max(peak, -near, late)
+    ratio = peak / np.maximum(np.maximum(before, after), SMALLEST)
+    return np.asarray(np.where(peak >= beside, ratio, 0), np.float32)
+
+
+def _window_max(values: Samples, first: int, last: int) -> Samples:
+    """The largest of values[:, i + first .. i + last], for each i; outside, zeros are taken."""
+    pad = max(abs(first), abs(last))
+    best = np.pad(values, ((0, 0), (pad + first, pad + last)))
+    best = np.pad(values, ((0, 0), (pad, pad)))[:, pad + first : pad + last + values.shape[1]]
+    width, done = last - first + 1, 1
+    while done < width:
+        step = min(done, width - done)
+        best = np.maximum(best[:, : best.shape[1] - step], best[:, step:])
+        done += step
+    return np.asarray(best, np.float32)
+
+
+def candidates(samples: Samples, rate: int, ratio: float) -> list[tuple[int, int, float]]:
+    """(channel, sample, ratio) of every cell whose prediction error stands out by `ratio` from both sides."""
+    if not samples.shape[1]:
+        return []
+    peak, cell = peaks(samples, rate)
+    out = standing_out(peak, cell, rate)
+    return [(int(c), int(i) * cell, float(out[c, i])) for c, i in zip(*np.nonzero(out > ratio), strict=True)]
+
+
+def examine(sound: Floats, at: int, rate: int) -> Impulse | None:
+    """The impulse near sample `at` (which may be a cell's length early) of (n,), if there is one.
+
+    Its first sample is where prediction from the past first fails, its last where
+    prediction from the future does.
+    """
+    per_ms = rate / 1000
+    low = max(at - round(1.5 * per_ms), 0)
+    high = min(at + round(REACH_MS * per_ms), len(sound))
+    context = round(CONTEXT_MS * per_ms)
+    first = max(low - context, 0)
+    piece = sound[first : high + context]
+    low, high, at = low - first, high - first, at - first
+    if min(low, len(piece) - high) < max(context // 2, 3 * ORDER):
+        return None
+    a = ar.covariance([piece[:low], piece[high:]], ORDER)
+    ahead, back = _error(piece, a), _error(piece[::-1], a)[::-1]
+    left, right = np.abs(ahead[ORDER:low]), np.abs(back[high : len(piece) - ORDER])
+    usual = max(float(np.percentile(left, 99.5)), float(np.percentile(right, 99.5)), SMALLEST / 3)
+    power = max(float(np.mean(left**2)), float(np.mean(right**2)), (SMALLEST / 9) ** 2)
+    cell = cell_length(rate)
+    top = at + int(np.argmax(np.abs(ahead[at : min(at + 2 * cell, high)])))
+    if abs(ahead[top]) <= usual:
+        return None
+    join = max(round(0.4 * per_ms), 8)
+    start = top - _stretch(np.abs(ahead[low : top + 1][::-1]) > usual, join)
+    stop = start + _stretch(np.abs(back[start:high]) > usual, join) + 1
+    loud = np.flatnonzero(np.abs(back[start:high]) > 1.2 * max(float(left.max()), float(right.max())))
+    stops = [stop] if not loud.size else [stop, max(stop, start + int(loud[-1]) + 1)]
+    mended = mend(piece, start, stops, a, power, rate)
+    stop = mended.stop
+    span = slice(start, mended.stop + ORDER)
+    repaired = piece.copy()
+    repaired[start : mended.stop] = mended.sound
+    level = float(np.sqrt(np.mean(np.square(repaired[max(start - context // 2, 0) : stop + context // 2]))))
+    peak = float(np.max(np.abs(piece[start : mended.stop] - mended.sound)))
+    return Impulse(
+        first + start,
+        first + mended.stop,
+        mended.sound,
+        _db(float(np.mean(ahead[span] ** 2)) / power),
+        _db(float(np.mean(_error(repaired, a)[span] ** 2)) / power),
+        peak,
+        2 * _db(peak / max(level, 1e-9)),
+        mended.ring_hz,
+        mended.decay_ms,
+    )
+
+
+def _db(ratio: float) -> float:
+    return 10 * float(np.log10(max(ratio, 1e-12)))
+
+
+def _error(sound: Floats, a: Floats) -> Floats:
+    order = len(a) - 1
+    error = np.convolve(sound, a)[: len(sound)]
+    error[:order] = 0.0
+    return error
+
+
+def _stretch(over: npt.NDArray[np.bool_], join: int) -> int:
+    """The last place over the limit, counted from the first, before a pause longer than `join`."""
+    places = np.flatnonzero(over)
+    if not places.size or places[0] > join:
+        return 0
+    pauses = np.flatnonzero(np.diff(places) > join)
+    return int(places[pauses[0]] if pauses.size else places[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """The sound from the start to `stop` without the impulse."""
+
+    stop: int
+    sound: Floats
+    ring_hz: float = 0.0
+    decay_ms: float = 0.0
+
+
+def mend(
+    piece: Floats, start: int, stops: Sequence[int], a: Floats, power: float, rate: int, furthest: int | None = None
+) -> Mended:
+    """What lay under samples start to stop of (n,), given the model and its error power.
+
+    A damped oscillation that begins at `start` is subtracted where it explains the
+    prediction error down to the usual: of a few numbers, fitted to many samples, little of
+    the sound is lost. Otherwise the samples are taken as unknown. `furthest` bounds
+    what may be changed; by default an oscillation may ring on beyond `stop`.
+    """
+    end = min(start + round(REACH_MS / 1000 * rate), furthest or len(piece), len(piece) - len(a))
+    order = len(a) - 1
+    limit = min(start + round(REACH_MS / 1000 * rate), furthest or len(piece), len(piece) - order)
+    error = _error(piece, a)[start : max(limit, *stops) + order]
+    best = Mended(start, piece[:0])
+    least = np.inf
+
+    def attempt(template: Floats, variance: Floats, z: complex = 0j) -> Floats:
+        nonlocal best, least
+        added, cost = ar.unmix(error, a, power, template, variance)
+        if cost < least:
+            stop, ring = start + len(added), (0.0, 0.0)
+            if z:
+                ring = abs(float(np.angle(z))) * rate / (2 * np.pi), -1000 / rate / float(np.log(abs(z)))
+            best, least = Mended(stop, piece[start:stop] - added, *ring), cost
+        return added
+
+    loudest = float(np.max(np.abs(piece))) ** 2 + 1e-12
+    for stop in set(stops):
+        added = attempt(np.zeros(stop - start), np.full(stop - start, loudest))
+        attempt(np.zeros(stop - start), np.full(stop - start, float(np.mean(added**2)) + 1e-12))
+    if max(stops) - start >= 4 and limit - start > 2 * len(a):
+        fitted = _fit(piece, start, limit, a, _coarse(piece, start, limit, a, rate))
+        if fitted is not None:
+            z, c = fitted
+            fades = min(start + int(np.ceil(-7.0 / np.log(abs(z)))), limit)
+            for stop in {fades, *stops}:
+                steps = np.arange(stop - start)
+                for looseness in LOOSENESS:
+                    envelope = (looseness * abs(c) * abs(z) ** steps) ** 2 + 1e-14
+                    attempt(np.real(c * z**steps), envelope, z)
+    return best
+
+
+LOOSENESS = (0.1, 0.01, 0.001)
+
+
+def _coarse(piece: Floats, start: int, end: int, a: Floats, rate: int) -> complex:
+    """z of that oscillation z^n from `start` on, of a fixed set, that explains most of the error."""
+    reach = end - start
+    n_fft = fft.next_fast_len(reach + len(a), real=True)
+    zs, spectra = _shapes(rate, reach, n_fft)
+    target = _error(piece, a)[start:end]
+    heard = fft.irfft(spectra * fft.rfft(a, n_fft), n_fft)[..., :reach]  # (shapes, 2, reach)
+    match = heard @ target
+    explained = match * np.linalg.solve(heard @ np.swapaxes(heard, 1, 2), match[..., np.newaxis])[..., 0]
+    return complex(zs[int(np.argmax(explained.sum(axis=1)))])
+
+
+def _fit(piece: Floats, start: int, end: int, a: Floats, z: complex) -> tuple[complex, complex] | None:
+    """z and c of the oscillation c z^n from `start` to `end`, by Gauss-Newton steps on log z.
+
+    A change of log z is, to first order, a new term n z^n. None where the steps lead
+    to something that does not decay within the reach.
+    """
+    reach = end - start
+    target, steps = _error(piece, a)[start:end], np.arange(reach)
+    for _ in range(8):
+        shape = z**steps
+        answer = np.stack([np.convolve(term, a)[:reach] for term in (shape, steps * shape)])
+        basis = np.concatenate((answer.real, -answer.imag))
+        gram = basis @ basis.T
+        gram[np.diag_indices(4)] *= 1 + 1e-9
+        c_re, d_re, c_im, d_im = np.linalg.solve(gram, basis @ target)
+        c = complex(c_re, c_im)
+        if abs(c) < 1e-12:
+            return None
+        change = complex(d_re, d_im) / c
+        z *= np.exp(change * min(1.0, 0.3 / max(abs(change), 1e-12)))
+        if not 0.3 < abs(z) < np.exp(-1.0 / reach):
+            return None
+        if abs(change) < 1e-7:
+            break
+    answer = np.convolve(z**steps, a)[:reach]
+    basis = np.stack((answer.real, -answer.imag))
+    c_re, c_im = np.linalg.solve(basis @ basis.T, basis @ target)
+    return z, complex(c_re, c_im)
+
+
+@lru_cache(maxsize=4)
+def _shapes(rate: int, reach: int, n_fft: int) -> tuple[npt.NDArray[np.complex128], npt.NDArray[np.complex128]]:
+    """A coarse set of oscillations, as z (shapes,), and their spectra (shapes, 2, bins), cosine and sine."""
+    pitch = np.concatenate((np.repeat(np.arange(200, 1900, 160), 2), np.repeat(np.arange(1900, 10_000, 700), 2)))
+    decay = np.where(np.arange(len(pitch)) % 2, 0.25, 1.0) * np.where(pitch < 1900, 0.8, 0.24)
+    wanted = pitch < 0.45 * rate
+    zs = np.exp((-1000 / decay[wanted] + 2j * np.pi * pitch[wanted]) / rate)
+    shapes = zs[:, np.newaxis] ** np.arange(reach)
+    return zs, fft.rfft(np.stack((shapes.real, -shapes.imag), axis=1), n_fft)

@@ -1,0 +1,183 @@
+"""Clicks and pops: single impulses added to the sound, as dust, scratches, bad splices and digital errors leave them.
+
+Found where the prediction error of a short autoregressive model stands out from what is
+usual on *both* sides, and where changing the samples of the impulse alone makes the
+error usual again. The second test is what sound fails: after a glottal pulse, a drum
+or a consonant the sound goes on as their answer (the outliers "of innovation" and
+"of addition" of Godsill and Rayner 1998, "Digital Audio Restoration").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from wavemend.core import impulses
+from wavemend.core.blocks import Grid, Window
+from wavemend.core.impulses import Impulse
+from wavemend.core.params import Param
+from wavemend.core.types import Finding, Format, Region, Samples
+from wavemend.damage import Damage, Drawn
+
+KINDS = ("tick", "pop", "glitch")
+RATIO = 2.0  # of prediction error, over the largest on each side: below, nothing is looked at
+MIN_BEFORE_DB, MAX_AFTER_DB, MIN_GAIN_DB = 16.0, 6.0, 20.0
+MAX_PER_CHUNK = 30  # more is crackle; only those that stand out most are looked at
+QUIET = 1e-3  # the level that clicks are made for where there is less sound
+
+
+def draw(
+    format: Format,
+    samples: int,
+    rng: np.random.Generator,
+    *,
+    rate_per_s: float,
+    level: float,
+    tick: float,
+    pop: float,
+    glitch: float,
+) -> Drawn:
+    """Clicks at random times (a Poisson process), each in one channel or, one in four, in all."""
+    weights = np.array([tick, pop, glitch])
+    weights = weights / weights.sum() if weights.sum() else np.full(3, 1 / 3)
+    count = max(int(rng.poisson(rate_per_s * samples / format.sample_rate)), 1 if rate_per_s else 0)
+    clicks = []
+    for at in sorted(rng.integers(0, max(samples, 1), count).tolist()):
+        kind = KINDS[rng.choice(3, p=weights)]
+        channel = None if rng.random() < 0.25 else int(rng.integers(format.channels))
+        shape = _draw_shape(kind, format.sample_rate, rng)[: samples - at]
+        if shape:
+            sign = float(rng.choice((-1.0, 1.0)))
+            clicks.append({"at": at, "channel": channel, "kind": kind, "shape": [sign * v for v in shape]})
+    peak_db = 20 * float(np.log10(max(level, 1e-3)))
+    findings = tuple(
+        Finding(
+            "clicks",
+            Region(
+                click["at"],
+                click["at"] + len(click["shape"]),
+                None if click["channel"] is None else (click["channel"],),
+            ),
+            severity=_severity(peak_db),
+            confidence=1.0,
+            measures={"peak_db": peak_db, "width_ms": 1000 * len(click["shape"]) / format.sample_rate},
+        )
+        for click in clicks
+    )
+    return {"level": level, "clicks": clicks, "findings": findings}
+
+
+def _draw_shape(kind: str, rate: int, rng: np.random.Generator) -> list[float]:
+    """Samples of one click, with a peak of 1."""
+    if kind == "glitch":
+        shape = rng.uniform(-1, 1) + rng.uniform(-0.15, 0.15, rng.integers(1, 9))
+    else:
+        low, high, short, long, phase = (
+            (2000, 8000, 0.05, 0.3, 0.0) if kind == "tick" else (300, 1500, 0.3, 1.0, 0.3 - np.pi / 2)
+        )
+        decay = rng.uniform(short, long) * rate / 1000
+        n = np.arange(int(np.ceil(7 * decay)))
+        pitch = min(rng.uniform(low, high), 0.4 * rate)
+        shape = np.exp(-n / decay) * np.cos(2 * np.pi * pitch * n / rate + phase)
+    return (shape / np.abs(shape).max()).tolist()  # type: ignore[no-any-return]
+
+
+def apply(samples: Samples, format: Format, drawn: Drawn) -> Samples:
+    """Add the clicks, each scaled by the sound's RMS within 10 ms of it."""
+    out = samples.astype(np.float64)
+    reach = round(0.01 * format.sample_rate)
+    clicks: Sequence[Mapping[str, Any]] = drawn["clicks"]
+    for click in clicks:
+        at, shape = click["at"], np.array(click["shape"])
+        for channel in range(len(out)) if click["channel"] is None else (click["channel"],):
+            near = samples[channel, max(at - reach, 0) : at + reach].astype(np.float64)
+            scale = drawn["level"] * max(float(np.sqrt(np.mean(near**2))), QUIET)
+            out[channel, at : at + len(shape)] += scale * shape
+    return out.astype(np.float32)
+
+
+class ClickDetector:
+    """Looks through half-second chunks, with what lies around them."""
+
+    def __init__(self, format: Format) -> None:
+        self._rate = format.sample_rate
+        frame = impulses.frame_length(format.sample_rate)
+        margin = -(-impulses.margin(format.sample_rate) // frame) * frame
+        hop = max(round(0.5 * format.sample_rate / frame), 1) * frame
+        self._grid = Grid(format.channels, hop, margin, margin)
+        self._found: dict[tuple[int, int], Finding] = {}
+
+    def push(self, block: Samples) -> None:
+        for window in self._grid.push(block):
+            self._look(window)
+
+    def finish(self) -> Sequence[Finding]:
+        for window in self._grid.flush():
+            self._look(window)
+        kept: list[Finding] = []
+        last: dict[int, Finding] = {}
+        for (channel, start), finding in sorted(self._found.items(), key=lambda item: item[0]):
+            before = last.get(channel)
+            if before is None or start >= before.region.stop:
+                last[channel] = finding
+                kept.append(finding)
+        return sorted(kept, key=lambda finding: (finding.region.start, finding.region.channels or ()))
+
+    def _look(self, window: Window) -> None:
+        begin, end = window.lead, window.lead + window.length
+        places = [
+            (channel, at, ratio)
+            for channel, at, ratio in impulses.candidates(window.samples, self._rate, RATIO)
+            if begin <= at < end
+        ]
+        places = sorted(places, key=lambda place: -place[2])[:MAX_PER_CHUNK]
+        for channel, at, ratio in places:
+            impulse = impulses.examine(window.samples[channel].astype(np.float64), at, self._rate)
+            if impulse is not None:
+                finding = self._judge(impulse, channel, window.start - window.lead, ratio)
+                if finding is not None:
+                    self._found[channel, finding.region.start] = finding
+
+    def _judge(self, impulse: Impulse, channel: int, origin: int, ratio: float) -> Finding | None:
+        gain_db = impulse.before_db - max(impulse.after_db, 0.0)
+        if impulse.before_db < MIN_BEFORE_DB or impulse.after_db > MAX_AFTER_DB or gain_db < MIN_GAIN_DB:
+            return None
+        width_ms = 1000 * (impulse.stop - impulse.start) / self._rate
+        measures = {
+            "peak_db": round(impulse.peak_db, 1),
+            "width_ms": round(width_ms, 3),
+            "gain_db": round(gain_db, 1),
+            "ratio": round(ratio, 2),
+        }
+        if impulse.ring_hz:
+            measures |= {"ring_hz": round(impulse.ring_hz), "decay_ms": round(impulse.decay_ms, 3)}
+        return Finding(
+            "clicks",
+            Region(origin + impulse.start, origin + impulse.stop, (channel,)),
+            severity=_severity(impulse.peak_db),
+            confidence=float(np.clip(0.5 + gain_db / 80, 0.0, 0.98)),
+            measures=measures,
+        )
+
+
+def _severity(peak_db: float) -> float:
+    return float(np.clip((peak_db + 6) / 50, 0.02, 1.0))
+
+
+DAMAGE = Damage(
+    name="clicks",
+    title="Clicks and pops",
+    params={
+        "rate_per_s": Param(2.0, 0.0, 50.0, "1/s", "clicks a second, on average"),
+        "level": Param(5.0, 0.0, 100.0, "", "a click's peak over the sound's RMS within 10 ms"),
+        "tick": Param(1.0, 0.0, 1.0, "", "share of ticks: 2-8 kHz, decaying within 0.3 ms"),
+        "pop": Param(1.0, 0.0, 1.0, "", "share of pops: 300-1500 Hz, decaying within 1 ms"),
+        "glitch": Param(1.0, 0.0, 1.0, "", "share of glitches: one to eight wrong samples"),
+    },
+    draw=draw,
+    apply=apply,
+    detector=ClickDetector,
+    doc=__doc__,
+)
