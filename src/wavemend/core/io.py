@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from wavemend.core import chunks, chunktags, id3, io_sndfile, xiph
+from wavemend.core import chunks, chunktags, id3, io_sndfile, video, xiph
 from wavemend.core.linear import LinearReader
 from wavemend.core.reader import ArrayReader, Reader
 from wavemend.core.tags import Metadata
@@ -49,6 +49,11 @@ def open_reader(path: str | os.PathLike[str]) -> Reader:
 
 def _open(path: Path) -> Reader:
     with path.open("rb") as file:
+        file.seek(0)
+        head = file.read(16)
+        if head[:3] == b"ID3":
+            file.seek(id3.size(head))
+            head = file.read(16)
         layout = chunks.parse(file)
         metadata = chunktags.read(file, layout) if layout else Metadata()
         if layout is not None and layout.encoding is not None:
@@ -57,6 +62,8 @@ def _open(path: Path) -> Reader:
             return LinearReader(
                 path, layout, format, layout.samples, source, layout.encoding, metadata=metadata
             )
+    if video.is_video(head):
+        return video.open_video(path)
     found = io_sndfile.probe(path)
     container = found.pop("container")
     if layout is None:
