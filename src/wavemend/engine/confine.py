@@ -50,6 +50,9 @@ class Confined:
             for a, b in self._overlapping(channel, start, stop):
                 lo, hi = max(a, start), min(b, stop)
                 part, new = out[channel, lo - start : hi - start], wet[channel, lo - start : hi - start]
+                if self._strength == 1.0 and (a == 0 or lo >= a + self._fade) and hi <= b - self._fade:
+                    part[:] = new
+                    continue
                 weight = self._weight(a, b, lo, hi)
                 mixed = (part + weight * (new.astype(np.float64) - part)).astype(np.float32)
                 part[:] = np.where(weight == 1.0, new, np.where(weight == 0.0, part, mixed))

@@ -23,17 +23,22 @@ class OffsetRemover(Chunked):
     """Subtracts the mean over `window` samples around each; over fewer at both ends."""
 
     def __init__(self, format: Format, window: int) -> None:
-        super().__init__(format, hop=window // 2, left=window // 2, right=window // 2)
+        super().__init__(format, hop=window, left=window // 2, right=window // 2)
 
     def process(self, window: Window) -> Samples:
         given, lead, grid = window.samples, window.lead, self._grid
-        total = np.zeros((len(given), given.shape[1] + 1))
-        np.cumsum(given, axis=1, dtype=np.float64, out=total[:, 1:])
+        # beyond both ends of the recording the running sum stands still
+        short = max(grid.left - lead, 0), max(lead + window.length + grid.right - given.shape[1], 0)
+        total = np.zeros((len(given), short[0] + given.shape[1] + 1 + short[1]))
+        inner = total[:, short[0] + 1 : short[0] + 1 + given.shape[1]]
+        np.cumsum(given, axis=1, dtype=np.float64, out=inner)
+        total[:, short[0] + 1 + given.shape[1] :] = inner[:, -1:]
         at = np.arange(lead, lead + window.length)
-        first = np.maximum(at - grid.left, 0)
-        last = np.minimum(at + grid.right, given.shape[1])
-        mean = (total[:, last] - total[:, first]) / (last - first)
-        return np.asarray(window.chunk - mean, np.float32)
+        count = np.minimum(at + grid.right, given.shape[1]) - np.maximum(at - grid.left, 0)
+        first = lead + short[0] - grid.left
+        last = lead + short[0] + grid.right
+        sums = total[:, last : last + window.length] - total[:, first : first + window.length]
+        return np.asarray(window.chunk - sums / count, np.float32)
 
 
 def build(format: Format, findings: Sequence[Finding], options: Options) -> Stream:

@@ -94,7 +94,9 @@ class Guarded:
         dry = Window(window.samples[:n], window.lead, window.length, window.start)
         wet = window.samples[n:]
         chunk = slice(window.lead, window.lead + window.length)
-        share = np.broadcast_to(self._judge.judge(dry, wet), (n, window.length))
+        share = self._judge.judge(dry, wet)
+        if share.min() == 1.0:
+            return wet[:, chunk].copy()
         mixed = dry.chunk + share * (wet[:, chunk].astype(np.float64) - dry.chunk)
         kept = np.where(share == 1.0, wet[:, chunk], np.where(share == 0.0, dry.chunk, mixed))
         return np.asarray(kept, np.float32)
@@ -124,6 +126,8 @@ class SteadyJudge:
         self._rows.append((dry.start, dry.start + length, here, measures))
         # from the mean of neighbours at each edge to the window's own share in its middle
         at = (np.arange(length) + 0.5) / length
+        if before == here == after:
+            return np.full(1, here)
         return np.asarray(
             np.interp(at, (0.0, 0.5, 1.0), (min(before, here), here, min(here, after))), np.float64
         )
