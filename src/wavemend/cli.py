@@ -29,6 +29,9 @@ def _out(help: str) -> Callable[[F], F]:
     return click.option("-o", "--output", type=click.Path(path_type=Path), help=help)
 
 
+SUBTYPE = click.option(
+    "--subtype", metavar="NAME", help="sample format of the output, as PCM_24 or FLOAT; default: the input's"
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="print JSON instead of words")
 
 
@@ -50,6 +53,7 @@ def cli() -> None:
 @click.option(
     "--report", "report_dir", type=click.Path(path_type=Path), help="also write report.html and report.json"
 )
+@SUBTYPE
 @JSON
 def restore(
     input: Path,
@@ -59,6 +63,7 @@ def restore(
     only: str,
     residual: Path | None,
     report_dir: Path | None,
+    subtype: str | None,
     as_json: bool,
 ) -> None:
     """Find what is wrong with INPUT, repair it, and write the restored file."""
@@ -80,6 +85,7 @@ def restore(
             only=kinds,
             residual=residual,
             report_dir=report_dir,
+            subtype=subtype,
             hook=hook,
         )
     if as_json:

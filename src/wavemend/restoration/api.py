@@ -190,11 +190,12 @@ def restore_file(
     only: Collection[str] = (),
     residual: Path | None = None,
     report_dir: Path | None = None,
+    subtype: str | None = None,
     hook: Hook = silent,
 ) -> Done:
     """Restore a file into a file, in one go and in constant memory.
 
-    `output` defaults to a name beside the input. All outputs appear when everything is
+    `output` defaults to a name beside the input, `subtype` (as PCM_24 or FLOAT) to the input's. All outputs appear when everything is
     done, or not at all.
     """
     planning.check_request(strength, only)
@@ -213,7 +214,7 @@ def restore_file(
                     raise InputError(f"{residual}: the residual would replace another file of this run")
                 silent_source = SilentReader(reader.format, reader.samples)
                 sinks.append(_Removed(stack.enter_context(FileWriter(residual, silent_source))))
-            writer = stack.enter_context(FileWriter(target, reader, history=history(made)))
+            writer = stack.enter_context(FileWriter(target, reader, history=history(made), subtype=subtype))
             sinks.append(_Restored(writer))
             report = _run(reader, made, sinks, hook, guard=True, measured=collector is not None)
     not_carried = [*writer.not_carried]
