@@ -1,0 +1,1 @@
+"""Damage × repair × metric on real material, with peers beside us in the same run."""

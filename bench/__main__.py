@@ -1,0 +1,69 @@
+"""python -m bench [--data FOLDER] [--quick] [--only NAME,..] [--out FOLDER]"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")  # before numpy is read
+
+from bench import report  # noqa: E402
+from bench.material import Material  # noqa: E402
+from bench.report import Section, Table  # noqa: E402
+from bench.tasks import clicks, declip, denoise, diagnosis, fill, harm, hum, speed  # noqa: E402
+
+TASKS = {
+    "harm": harm.run,
+    "clicks": clicks.run,
+    "declip": declip.run,
+    "hum": hum.run,
+    "denoise": denoise.run,
+    "fill": fill.run,
+    "diagnosis": diagnosis.run,
+    "speed": speed.run,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the tasks and write the results; 1 where a task failed."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="damage × repair × metric")
+    corpus = os.environ.get("WAVEMEND_CORPUS")
+    parser.add_argument(
+        "--data", type=Path, default=corpus, help="corpus folder with a manifest.csv (or WAVEMEND_CORPUS)"
+    )
+    parser.add_argument("--split", default="test", help="split of the corpus to measure on")
+    parser.add_argument("--quick", action="store_true", help="few and short clips, for a look or for CI")
+    parser.add_argument("--only", default=",".join(TASKS), help=f"tasks, comma-separated: {', '.join(TASKS)}")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the results go")
+    given = parser.parse_args(arguments)
+    unknown = set(given.only.split(",")) - set(TASKS)
+    if unknown:
+        parser.error(f"no task {', '.join(sorted(unknown))}; there are {', '.join(TASKS)}")
+    material = Material(Path(given.data) if given.data else None, given.split)
+    sections, failed = [], False
+    for name in given.only.split(","):
+        began = time.perf_counter()
+        try:
+            sections.append(TASKS[name](material, given.quick))
+        except Exception as error:  # noqa: BLE001 - one broken task must not cost the results of the others
+            failed = True
+            traceback.print_exc()
+            lost = Table("Not measured", f"The task failed: {type(error).__name__}: {error}", ["", ""], [])
+            sections.append(Section(name, name.capitalize(), [lost]))
+        print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
+    facts = report.circumstances() | {
+        "material": material.described,
+        "size": "quick" if given.quick else "full",
+    }
+    report.write(sections, facts, given.out)
+    print(f"written: {given.out / 'RESULTS.md'}")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

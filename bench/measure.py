@@ -1,0 +1,92 @@
+"""Measures on mono arrays. None where the package for it is not installed, or the measure has no value."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+Array = npt.NDArray[Any]
+TINY = 1e-20
+
+
+def _db(ratio: float) -> float:
+    return float(10 * np.log10(max(ratio, TINY)))
+
+
+def sdr(clean: Array, out: Array) -> float:
+    """Energy of the clean sound over that of the error, in dB; at most 200."""
+    clean, out = clean.astype(np.float64), out.astype(np.float64)
+    return _db(np.sum(clean**2) / max(float(np.sum((out - clean) ** 2)), TINY * float(np.sum(clean**2))))
+
+
+def si_sdr(clean: Array, out: Array) -> float:
+    """Scale-invariant SDR in dB (Le Roux et al., ICASSP 2019)."""
+    clean = clean.astype(np.float64) - clean.mean(dtype=np.float64)
+    out = out.astype(np.float64) - out.mean(dtype=np.float64)
+    target = clean * (np.dot(out, clean) / max(np.dot(clean, clean), TINY))
+    return sdr(target, out)
+
+
+def gone(clean: Array, damaged: Array, out: Array) -> float:
+    """Error before over error after, in dB; at most 200."""
+    before = float(np.sum((damaged.astype(np.float64) - clean) ** 2))
+    after = float(np.sum((out.astype(np.float64) - clean) ** 2))
+    return _db(before / max(after, TINY * before)) if before > 0 else 0.0
+
+
+def spectra(x: Array, rate: int) -> Array:
+    """Power in frames of about 46 ms, hop a quarter, (frames, bins)."""
+    n = 2 ** round(np.log2(0.046 * rate))
+    if len(x) < n:
+        x = np.pad(x, (0, n - len(x)))
+    frames = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), n)[:: n // 4]
+    power: Array = np.abs(np.fft.rfft(frames * np.hanning(n), axis=1)) ** 2
+    return power
+
+
+def lsd(clean: Array, out: Array, rate: int) -> float:
+    """Log-spectral distance in dB: RMS over bins, mean over frames; floor 90 dB below the peak."""
+    a, b = spectra(clean, rate), spectra(out, rate)
+    floor = a.max() * 1e-9 + TINY
+    difference = 10 * np.log10((a + floor) / (b + floor))
+    return float(np.mean(np.sqrt(np.mean(difference**2, axis=1))))
+
+
+def cut_share(clean: Array, out: Array, rate: int) -> float:
+    """Share of the clean sound's time-frequency energy in cells that came out more than 3 dB weaker."""
+    a, b = spectra(clean, rate), spectra(out, rate)
+    return float(a[b < a * 10**-0.3].sum() / max(a.sum(), TINY))
+
+
+def pesq_wb(clean: Array, out: Array, rate: int) -> float | None:
+    """PESQ wide-band (ITU-T P.862.2), by the package `pesq`; None without it, or without speech."""
+    try:
+        import pesq
+    except ImportError:
+        return None
+    try:
+        return float(pesq.pesq(16000, *(_at_16k(x, rate) for x in (clean, out)), "wb"))
+    except pesq.PesqError:
+        return None
+
+
+def estoi(clean: Array, out: Array, rate: int) -> float | None:
+    """Extended STOI, through the package `pystoi`; None without it."""
+    try:
+        import pystoi
+    except ImportError:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # too little speech gives a warning and 1e-5
+        return float(pystoi.stoi(*(_at_16k(x, rate) for x in (clean, out)), 16000, extended=True))
+
+
+def _at_16k(x: Array, rate: int) -> Array:
+    resampled: Array = (
+        soxr.resample(x.astype(np.float64), rate, 16000) if rate != 16000 else x.astype(np.float64)
+    )
+    return resampled

@@ -1,0 +1,104 @@
+"""Who is measured: a name, a function from damaged to repaired mono sound, and what is missing to run it."""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wavemend.core.types import Finding, Format
+from wavemend.damage import damages
+from wavemend.engine.stream import run
+from wavemend.repairs import repairs
+from wavemend.restoration.plan import make_plan
+
+Array = npt.NDArray[np.float32]
+WORK = Path(__file__).parent / "work"
+
+
+class TooSlowError(RuntimeError):
+    """A peer took longer than the bench waits."""
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """`run(x, rate, facts)` takes and gives mono sound; `facts` is what a user of it would tell it.
+
+    `version` is empty for what is never kept; else results are kept on disk by it.
+    """
+
+    name: str
+    run: Callable[[Array, int, Mapping[str, Any]], Array]
+    missing: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Ran:
+    """What came out, and how long it took in seconds of processor time, children included."""
+
+    out: Array
+    seconds: float
+
+
+def use(system: System, x: Array, rate: int, facts: Mapping[str, Any] | None = None) -> Ran | None:
+    """Run the system, or take what it gave before. None where it is too slow."""
+    facts = facts or {}
+    kept = None
+    if system.version:
+        key = hashlib.sha256(
+            x.tobytes() + repr((system.name, system.version, rate, sorted(facts.items()))).encode()
+        )
+        kept = WORK / "peers" / f"{key.hexdigest()[:24]}.npz"
+        if kept.is_file():
+            with np.load(kept) as had:
+                return Ran(had["out"], float(had["seconds"])) if had["out"].size else None
+    began = _processor_seconds()
+    try:
+        out = np.asarray(system.run(x.copy(), rate, facts), np.float32)
+    except TooSlowError:
+        out = np.zeros(0, np.float32)
+    ran = Ran(out, _processor_seconds() - began)
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(kept, out=ran.out, seconds=ran.seconds)
+    return ran if out.size else None
+
+
+def _processor_seconds() -> float:
+    return time.process_time() + sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+
+
+def ours(kinds: Sequence[str], title: str = "wavemend") -> System:
+    """Our own detectors for these kinds of damage, the plan's rules, and the repairs that it calls for."""
+    known = [kind for kind in kinds if kind in damages]
+    treated = any(kind in repair.treats for repair in repairs.values() for kind in known)
+    missing = "" if known and treated else f"no repair for {', '.join(kinds)} yet"
+
+    def mend(x: Array, rate: int, facts: Mapping[str, Any]) -> Array:
+        format = Format(rate, 1)
+        findings = [f for kind in known for f in damages[kind].detect(x[np.newaxis], format)]
+        return planned(x[np.newaxis], format, findings)[0]
+
+    return System(title, mend, missing)
+
+
+def planned(x: npt.NDArray[np.float32], format: Format, findings: Sequence[Finding]) -> Array:
+    """(channels, samples) through the steps that the plan makes of these findings, without the guard."""
+    findings = sorted(findings, key=lambda f: f.region.start)
+    for step in make_plan(findings, format, x.shape[1]).steps:
+        chosen = [findings[i] for i in step.findings]
+        x = run(repairs[step.repair].open(format, chosen, **step.options), x)
+    return x
+
+
+def untouched(title: str = "(input)") -> System:
+    """Does nothing: the row that every other is held against."""
+    return System(title, lambda x, rate, facts: x)
