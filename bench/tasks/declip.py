@@ -17,7 +17,7 @@ LEVELS_DB = (3, 5, 7, 10, 15, 20)
 CUT_LEVELS_DB = (7, 15)
 CUT_S = 2.0
 PUBLISHED = (
-    "Published for the ten excerpts at 3, 5, 7, 10, 15, 20 dB (Záviška et al. 2021 and audiojs, October 2026): "
+    "Published for the ten excerpts at 3, 5, 7, 10, 15, 20 dB (Záviška et al. 2021; audiojs, October 2026): "
     "social sparsity PEW 15.0, 16.6, 17.7, 19.0, 21.2, 22.2; A-SPADE 13.9, 15.1, 16.0, 17.3, 19.4, 20.3; "
     "audiojs 14.0, 15.6, 16.7, 18.5, 20.5, 22.1; RX 12 tuned 5.4, 8.2, 9.7, 11.5, 14.0, 15.8."
 )
