@@ -10,6 +10,7 @@ import json
 import platform
 import tempfile
 import time
+import weakref
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -98,7 +99,8 @@ class Result:
 
     def save(self, path: str | Path) -> Path:
         """Write the restored sound in the input's format, or in the one that the ending of `path` names."""
-        with FileWriter(Path(path), self._reader, history=history(self.report.plan)) as writer:
+        line = history(self.report.plan)
+        with self._reader, FileWriter(Path(path), self._reader, history=line) as writer:
             for before, at in _placed(self._reader):
                 writer.write(self.restored.samples[:, at : at + before.shape[1]])
         return Path(path)
@@ -116,7 +118,8 @@ class Spool:
 
     def __init__(self, format: Format) -> None:
         self._channels = format.channels
-        self._file = tempfile.TemporaryFile(prefix="wavemend-")
+        self._file = tempfile.TemporaryFile(prefix="wavemend-")  # noqa: SIM115 - lives as long as the spool
+        weakref.finalize(self, self._file.close)
 
     def push(self, before: Samples, after: Samples) -> None:
         self._file.write(np.ascontiguousarray(after.T, "<f4").tobytes())
@@ -143,9 +146,9 @@ def restore(
     `plan` is run instead of a new one; `strength` (0 to 1) scales every repair; `only`
     names the kinds of damage to repair. Raises InputError, MediaError or PlanError.
     """
-    reader = reader_of(given, sample_rate)
-    spool = Spool(reader.format)
-    report = _restore(reader, plan, strength, only, [spool], hook)
+    with reader_of(given, sample_rate) as reader:
+        spool = Spool(reader.format)
+        report = _restore(reader, plan, strength, only, [spool], hook)
     return Result(reader, spool, report)
 
 
@@ -159,10 +162,10 @@ def repair(
     **options: Any,
 ) -> Result:
     """Run one repair over everything, or a span in seconds, whatever the diagnosis thinks."""
-    reader = reader_of(given, sample_rate)
-    spool = Spool(reader.format)
-    forced = _forced(reader, name, span_s, options, hook)
-    report = _run(reader, forced, [spool], hook, guard=False)
+    with reader_of(given, sample_rate) as reader:
+        spool = Spool(reader.format)
+        forced = _forced(reader, name, span_s, options, hook)
+        report = _run(reader, forced, [spool], hook, guard=False)
     return Result(reader, spool, report)
 
 
@@ -195,8 +198,8 @@ def restore_file(
 ) -> Done:
     """Restore a file into a file, in one go and in constant memory.
 
-    `output` defaults to a name beside the input, `subtype` (as PCM_24 or FLOAT) to the input's. All outputs appear when everything is
-    done, or not at all.
+    `output` defaults to a name beside the input, `subtype` (as PCM_24 or FLOAT) to the
+    input's. All sound appears when everything is done, or not at all.
     """
     planning.check_request(strength, only)
     began = time.perf_counter()
