@@ -72,7 +72,7 @@ def percentile(counts: npt.NDArray[np.int64], share: float) -> float:
 class Bandwidth:
     """Where the sound ends: the highest band of 200 Hz whose level moves with the sound.
 
-    In every band the loud moments (98th percentile of 10 spectra a second) are set against
+    In every band the loud moments (95th percentile of 10 spectra a second) are set against
     the quiet ones (20th): steady noise stays within 7 dB, and a band counts where they are
     10 dB apart and the loud ones no more than 80 dB below the loudest band. In a recording
     without any movement the level alone decides. Bands of the loudest channel count.
@@ -110,7 +110,7 @@ class Bandwidth:
         if not self._count.any():
             return 0.0
         below = np.cumsum(self._count, axis=1)
-        loud = (below < 0.98 * below[:, -1:]).sum(axis=1)
+        loud = (below < 0.95 * below[:, -1:]).sum(axis=1)
         quiet = (below < 0.2 * below[:, -1:]).sum(axis=1)
         heard = (loud > 50) & (loud >= loud.max() - 80)
         moving = heard & (loud - quiet >= 10)

@@ -107,7 +107,7 @@ def panels(
     marks = [(f, place) for f, place in marks if place < 0.93]
     labels = "".join(f'<span style="bottom:{place:.2%}">{_short(f)}</span>' for f, place in marks)
     lines = "".join(f'<i class="grid" style="bottom:{place:.2%}"></i>' for _, place in marks)
-    axis = f'<div class="axis">{labels}<span class="top">{_short(top_hz)} Hz</span></div>'
+    axis = f'<div class="axis">{labels}<span class="top">{top_hz / 1000:.3g} kHz</span></div>'
     out = []
     for name, picture in zip(NAMES, levels, strict=True):
         uri = data_uri("image/png", png(paint(picture, top_db)))
@@ -137,4 +137,4 @@ def time_axis(start_s: float, seconds: float) -> str:
 
 
 def _short(frequency_hz: float) -> str:
-    return f"{frequency_hz:.0f}" if frequency_hz < 1000 else f"{frequency_hz / 1000:.3g}k"
+    return f"{frequency_hz:.0f}" if frequency_hz < 1000 else f"{frequency_hz / 1000:g}k"

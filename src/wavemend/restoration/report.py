@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavemend.core.jsonable import to_plain
+from wavemend.core.text import write_text
 from wavemend.core.types import Finding, Format, Report, Samples
 from wavemend.errors import DeviceError
 from wavemend.restoration.page import page
@@ -123,20 +122,7 @@ def write_report(folder: Path, report: Report, collector: ReportCollector) -> Pa
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / "report.json", report_json(report))
-        return _replace(folder / "report.html", content)
     except OSError as error:
-        raise DeviceError(f"{folder}: the report cannot be written ({error.strerror or error})") from None
-
-
-def _replace(path: Path, text: str) -> Path:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-    return path
+        raise DeviceError(f"{folder}: no folder for the report can be made ({error.strerror})") from None
+    write_text(folder / "report.json", report_json(report))
+    return write_text(folder / "report.html", content)
