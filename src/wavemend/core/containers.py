@@ -137,11 +137,16 @@ def converted(outline: Outline, container: str) -> Outline:
 
 
 def _named(id: bytes, container: str) -> bytes:
-    return id[:4] + W64_TAIL if container == "W64" else id[:4]
+    if container == "W64":
+        return id if len(id) == 16 else id + W64_TAIL
+    return id[:4]
 
 
 def finished(outline: Outline) -> Outline:
     """The outline with its final header: a WAV that is too large for one becomes an RF64."""
+    if outline.container == "W64":
+        before = tuple((_named(id, "W64"), body) for id, body in outline.before)
+        return replace(outline, before=before)
     if outline.container == "WAV" and _total(outline) > LIMIT:
         if outline.magic == b"RIFX":
             raise InputError("a big-endian WAV file ends at 4 GiB; name the output .rf64 or .w64")

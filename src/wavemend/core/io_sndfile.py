@@ -117,11 +117,18 @@ class _SndfileCursor:
         self._file.close()
 
 
+class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that soundfile does not seek in after every read, as it does: Opus decodes anew then."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 def _open(path: Path, patches: dict[int, bytes], claim: int) -> soundfile.SoundFile:
     with speaking(path):
         if patches or claim > 1:
-            return soundfile.SoundFile(Patched(path, patches, claim))
-        return soundfile.SoundFile(str(path))
+            return _Forward(Patched(path, patches, claim))
+        return _Forward(str(path))
 
 
 def probe(path: Path) -> dict[str, Any]:

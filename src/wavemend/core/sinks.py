@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
-import wavemend
+from wavemend import __version__
 from wavemend.core import chunktags, containers, id3, xiph
 from wavemend.core.chunks import read_body
 from wavemend.core.io_sndfile import ENCODERS, Encoder
@@ -135,7 +135,7 @@ def open_sink(target: Target, out: BinaryIO, reader: Reader, history: str, folde
     """The sink for a target. Encoders keep their raw output in an unnamed file in `folder`."""
     line = ""
     if history:
-        line = chunktags.history_line(reader.format, target.encoding.depth, history, wavemend.__version__)
+        line = chunktags.history_line(reader.format, target.encoding.depth, history, __version__)
     if target.container in LINEAR:
         return ChunkSink(target, out, reader, line)
     return EncoderSink(target, out, reader, line, folder)
@@ -272,7 +272,7 @@ class EncoderSink:
             if mask not in (0, containers.SPEAKERS.get(reader.format.channels)):
                 comments = (*self._said.comments, (MASK_NAME, f"0x{mask:04X}"))
                 self._said = replace(self._said, comments=comments)
-        self._blocks = xiph.make_blocks(self._said, f"wavemend {wavemend.__version__}")
+        self._blocks = xiph.make_blocks(self._said, f"wavemend {__version__}")
 
     def write(self, native: Native) -> None:
         self._encoder.write(native)

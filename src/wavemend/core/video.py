@@ -159,10 +159,11 @@ class _VideoCursor:
         if not frame.format.is_planar:
             values = values.reshape(-1, channels).T
         if values.dtype.kind == "f":
-            return values.astype(self._reader.encoding.native, copy=False)
+            wide = self._reader.encoding.bits == 64
+            return values.astype(np.float64) if wide else values.astype(np.float32, copy=False)
         middle = 128 if values.dtype == np.uint8 else 0
-        wide = (values.astype(np.int32) - middle) << np.int32(32 - 8 * values.dtype.itemsize)
-        return wide if self._reader.encoding.kind == "int" else to_float(wide)
+        whole = (values.astype(np.int32) - middle) << np.int32(32 - 8 * values.dtype.itemsize)
+        return whole if self._reader.encoding.kind == "int" else to_float(whole)
 
     def seek(self, position: int) -> None:
         # what lies before decides how lossy formats decode: begin again rather than jump
