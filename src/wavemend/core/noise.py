@@ -1,0 +1,193 @@
+"""What a noise floor is: its level in fixed bands, measured in patches of time and frequency.
+
+Shared by the search for noise and by its removal. Levels are power densities in dB
+re full scale² per Hz (a sine at full scale has -3 dB), one-sided: white noise of
+variance v at the sample rate r lies at 10·log10(2·v / r).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+
+from wavemend.core.blocks import Grid, Window
+from wavemend.core.types import Format, Samples
+
+Array = npt.NDArray[np.float64]
+
+BANDS_HZ: tuple[float, ...] = tuple(1000.0 * 10 ** (k / 10) for k in range(-15, 20))
+"""Centres of the third-octave bands, 32 Hz to 79 kHz (IEC 61260, base ten), that every floor is given in."""
+
+SILENCE_DB = -150.0
+"""Below this density nothing is sound: the rounding of 24 bits lies there."""
+
+PATCH_FRAMES = 8
+MIN_BAND_BINS = 5
+NOISE_SPREAD_DB = 2.22
+"""Mean over patches of noise: dB of the mean power less the mean of the dB, for 8 half-overlapping frames."""
+LEVEL_SIGMA_DB, SPREAD_SIGMA_DB, PEAK_SIGMA_DB = 2.5, 1.26, 1.25
+"""Standard deviations over patches of noise one bin wide; they fall with the root of the number of bins."""
+_MEDIAN_BIAS_DB = 0.18
+
+
+def frame_length(sample_rate: int, ms: float = 40.0) -> int:
+    """The power of two that comes nearest to so many milliseconds, in samples."""
+    return max(16, 2 ** round(math.log2(ms / 1000 * sample_rate)))
+
+
+def band_bins(sample_rate: int, n_fft: int) -> list[tuple[int, int, int]]:
+    """The bands that fit below half the sample rate: (index in BANDS_HZ, first bin, bin after the last).
+
+    Low bands are widened to a few bins; the bin at 0 Hz and its neighbour belong to none.
+    """
+    width, top = sample_rate / n_fft, n_fft // 2
+    bands = []
+    for index, centre in enumerate(BANDS_HZ):
+        low, high = centre * 10**-0.05 / width, centre * 10**0.05 / width
+        if high > top:
+            break
+        extra = max(0.0, MIN_BAND_BINS - (high - low)) / 2
+        first = max(2, round(low - extra))
+        last = min(top, max(first + MIN_BAND_BINS, round(high + extra)))
+        if last - first >= MIN_BAND_BINS:
+            bands.append((index, first, last))
+    return bands
+
+
+def a_weight_db(hz: npt.ArrayLike) -> Array:
+    """The A weighting of IEC 61672-1 at frequencies in Hz."""
+    f2 = np.square(np.asarray(hz, np.float64))
+    low, mid, high = f2 + 20.6**2, np.sqrt((f2 + 107.7**2) * (f2 + 737.9**2)), f2 + 12194.0**2
+    return np.asarray(20 * np.log10(12194.0**2 * f2**2 / (low * mid * high) + 1e-20) + 2.0)
+
+
+def shape_at(levels_db: npt.ArrayLike, hz: npt.ArrayLike) -> Array:
+    """A floor in BANDS_HZ, (..., bands), at other frequencies: (..., frequencies), straight over octaves."""
+    levels, at = np.asarray(levels_db, np.float64), np.asarray(hz, np.float64)
+    place = np.interp(np.log(np.maximum(at, 1.0)), np.log(BANDS_HZ), np.arange(len(BANDS_HZ)))
+    low = np.minimum(place.astype(int), len(BANDS_HZ) - 2)
+    share = place - low
+    return np.asarray(levels[..., low] * (1 - share) + levels[..., low + 1] * share)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patches:
+    """Levels of patches, each (channels, patches, bands): eight frames by one third octave.
+
+    `level_db` is the density there, from the median over the band's bins, so that
+    partials in fewer than half of them do not count. `spread_db` tells how much the
+    power swings from frame to frame: 0 for steady tones, NOISE_SPREAD_DB for noise, more
+    for decays and attacks; `peak_db` how far the mean over the band's bins lies above
+    the level: more than a few tenths where partials stand out.
+    """
+
+    level_db: Array
+    spread_db: Array
+    peak_db: Array
+
+
+class PatchMeter:
+    """Blocks in, patches out, on a fixed grid; a stretch at the end too short for a patch is left out."""
+
+    def __init__(self, format: Format, patches_per_chunk: int = 8) -> None:
+        self.n_fft = frame_length(format.sample_rate)
+        self.hop_length = self.n_fft // 2
+        self.patch_length = PATCH_FRAMES * self.hop_length
+        self.bands = band_bins(format.sample_rate, self.n_fft)
+        window = np.hanning(self.n_fft + 1)[:-1]
+        self._window = (window * np.sqrt(2.0 / (format.sample_rate * np.sum(window**2)))).astype(np.float32)
+        self._grid = Grid(
+            format.channels, hop=patches_per_chunk * self.patch_length, right=self.n_fft - self.hop_length
+        )
+
+    @property
+    def received(self) -> int:
+        """Samples taken so far."""
+        return self._grid.received
+
+    def push(self, block: Samples) -> Iterator[Patches]:
+        """The patches that this block completes, in chunks."""
+        for window in self._grid.push(block):
+            yield self._measure(window)
+
+    def flush(self) -> Iterator[Patches]:
+        """The patches that are left at the end."""
+        for window in self._grid.flush():
+            if window.samples.shape[1] >= self.patch_length + self.n_fft - self.hop_length:
+                yield self._measure(window)
+
+    def _measure(self, window: Window) -> Patches:
+        given = window.samples
+        count = (given.shape[1] - self.n_fft + self.hop_length) // self.patch_length
+        frames = np.lib.stride_tricks.sliding_window_view(given, self.n_fft, axis=1)
+        frames = frames[:, :: self.hop_length][:, : count * PATCH_FRAMES]
+        spectra = fft.rfft(frames * self._window, axis=2)
+        power = spectra.real**2 + spectra.imag**2 + np.float32(1e-20)
+        power = power.reshape(len(given), count, PATCH_FRAMES, -1)
+        mean = power.mean(axis=2)
+        mean_db = 10 * np.log10(mean)
+        swing = mean_db - (10 / PATCH_FRAMES) * np.log10(power).sum(axis=2)
+        shape = (len(given), count, len(self.bands))
+        level, spread, peak = np.empty(shape), np.empty(shape), np.empty(shape)
+        for k, (_, first, last) in enumerate(self.bands):
+            level[..., k] = np.median(mean_db[..., first:last], axis=2) + _MEDIAN_BIAS_DB
+            spread[..., k] = swing[..., first:last].mean(axis=2)
+            peak[..., k] = 10 * np.log10(mean[..., first:last].mean(axis=2)) - level[..., k]
+        return Patches(level, spread, peak)
+
+
+class FloorTracker:
+    """The noise's power in every bin while a recording goes by, chunk after chunk.
+
+    `start` is the floor to begin with, (channels, bins), or None where nothing is known.
+    From a known floor it moves slowly and at most MAX_DRIFT_DB away, so that sound that
+    lasts is not taken for noise; an unknown one is the least of the last chunks' low levels.
+    """
+
+    MAX_DRIFT_DB = 4.0
+    STEADY = 1.7  # what a smoothed cell of noise does not exceed, over the floor
+    MEMORY_CHUNKS = 16
+
+    def __init__(self, start: Array | None, bands: list[tuple[int, int, int]], pace: float) -> None:
+        self._start, self._bands, self._pace = start, bands, pace
+        self._places = np.array([(first + last) / 2 for _, first, last in bands])
+        self._drift_db: Array | None = None
+        self._lows: list[Array] = []
+
+    def floor(self, smoothed: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The floor, (channels, bins), at a chunk whose powers, smoothed, are (channels, frames, bins)."""
+        if not self._bands:
+            return np.zeros(smoothed.shape[::2], np.float32) + np.float32(1e-20)
+        if self._start is None:
+            return self._lowest(smoothed)
+        return self._drifted(smoothed, self._start)
+
+    def _drifted(self, smoothed: npt.NDArray[np.float32], start: Array) -> npt.NDArray[np.float32]:
+        if self._drift_db is None:
+            self._drift_db = np.zeros((len(smoothed), len(self._bands)))
+        floor = start * 10 ** (self._at_bins(self._drift_db, smoothed.shape[2]) / 10)
+        over = smoothed / floor[:, np.newaxis].astype(np.float32)
+        for k, (_, first, last) in enumerate(self._bands):
+            for c, cells in enumerate(over[:, :, first:last]):
+                steady = cells[cells < self.STEADY]
+                if steady.size > cells.size // 8:
+                    step = 10 * np.log10(max(float(np.median(steady)), 0.25)) + 0.1
+                    self._drift_db[c, k] += self._pace * step
+        np.clip(self._drift_db, -self.MAX_DRIFT_DB, self.MAX_DRIFT_DB, out=self._drift_db)
+        return floor.astype(np.float32)
+
+    def _lowest(self, smoothed: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        low = np.stack(
+            [np.quantile(smoothed[:, :, a:b], 0.1, axis=(1, 2)) for _, a, b in self._bands], axis=1
+        )
+        self._lows = [*self._lows[1 - self.MEMORY_CHUNKS :], 10 * np.log10(low + 1e-20) + 0.8]
+        least = np.min(self._lows, axis=0)
+        return np.asarray(10 ** (self._at_bins(least, smoothed.shape[2]) / 10), np.float32)
+
+    def _at_bins(self, levels: Array, bins: int) -> Array:
+        return np.array([np.interp(np.arange(bins), self._places, row) for row in levels])
