@@ -26,7 +26,7 @@ UNREACHED = 1e9
 """The clip level of a side that is not clipped."""
 
 JOIN_MS = 50.0  # clipped samples nearer than this share a region
-MIN_LEVEL = 0.004  # -48 dBFS
+MIN_LEVEL = 0.001  # -60 dBFS
 STEPS = 2.5  # two samples within so many quantisation steps are equal: dither moves each by one
 MIN_STEPS = 64.0  # quieter than this, the quantisation itself looks cut
 STEEP = 3.0  # drop beside a cut top, as a multiple of what a rounded peak of that width can show
@@ -343,9 +343,9 @@ def _confidence(level: _Level) -> float:
     plateaus = level.elsewhere / max(level.elsewhere + level.long, 1)
     share = level.at_level / max(level.looked_at, 1)
     confidence = evidence / (evidence + 1.5)
-    confidence *= float(np.clip((passing - 0.3) / 0.3, 0.0, 1.0))
+    confidence *= float(np.clip((passing - 0.02) / 0.06, 0.0, 1.0))
     confidence *= float(np.clip((0.5 - plateaus) / 0.3, 0.0, 1.0))
-    confidence *= float(np.clip((0.5 - share) / 0.1, 0.0, 1.0))
+    confidence *= float(np.clip((0.9 - share) / 0.1, 0.0, 1.0))
     return confidence
 
 
