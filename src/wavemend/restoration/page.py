@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -86,7 +85,7 @@ def summary(report: Report, kinds: Sequence[Kind], changed_values: int) -> str:
     if not changed_values:
         return text + "Nothing was changed: every sample is bit for bit as it came in."
     text += _fates(kinds)
-    held = Counter(v.action for v in report.verdicts)
+    held = tables.places(report.verdicts)
     if held["blend"] or held["revert"]:
         where = counted(held["blend"] + held["revert"], "place")
         text += (
@@ -119,7 +118,7 @@ def _fates(kinds: Sequence[Kind]) -> str:
 
 def _figures(report: Report, kinds: Sequence[Kind], changed_values: int) -> str:
     share = changed_values / max(report.samples * report.format.channels, 1)
-    actions = Counter(v.action for v in report.verdicts)
+    actions = tables.places(report.verdicts)
     decisions = ", ".join(f"{number(actions[a])} {word}" for a, word in tables.ACTIONS if actions[a])
     cells = [
         ("Kinds of damage", str(len(kinds)), counted(len(report.findings), "finding")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from html import escape
@@ -40,8 +41,8 @@ GUARD = {
     "cut_share": ("wanted sound cut by over 3 dB", 100, "%"),
     "high_band_db": ("wanted sound above 4 kHz", 1, "dB"),
     "onsets_db": ("onsets", 1, "dB"),
-    "louder": ("peak against surroundings", 1, "×"),
-    "rougher": ("roughness against surroundings", 1, "×"),
+    "louder_db": ("louder than its surroundings", 1, "dB"),
+    "rougher_db": ("rougher than before", 1, "dB"),
 }
 """Label, factor and unit, by the name of what the guard measured."""
 
@@ -79,10 +80,16 @@ def step_rows(report: Report) -> str:
     return "".join(rows)
 
 
+def places(verdicts: Sequence[Verdict]) -> Counter[Action]:
+    """How many places were kept, eased and taken back; one verdict may stand for several runs."""
+    counts: Counter[Action] = Counter()
+    for verdict in verdicts:
+        counts[verdict.action] += max(1, round(verdict.measures.get("runs", 1)))
+    return counts
+
+
 def _decision(verdicts: Sequence[Verdict]) -> str:
-    counts = Counter(v.action for v in verdicts)
-    if not counts:
-        return '<span class="chip keep">kept</span>'
+    counts = places(verdicts) or Counter({"keep": 1})
     if len(counts) == 1:
         action, word = next(pair for pair in ACTIONS if pair[0] in counts)
         many = f", {counted(counts[action], 'place')}" if counts[action] > 1 else ""
@@ -95,23 +102,28 @@ def _decision(verdicts: Sequence[Verdict]) -> str:
 
 
 def _evidence(verdicts: Sequence[Verdict], format: Format) -> str:
-    """The range of each measure over the verdicts, and the reasons of those that were not kept."""
+    """The range of each measure over the verdicts, and the reasons of those that were not kept.
+
+    Reasons that differ in their numbers alone count as one, and the first is shown.
+    """
     values: dict[str, list[float]] = defaultdict(list)
+    reasons: dict[str, list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
         for name, value in verdict.measures.items():
-            values[name].append(value)
+            if name != "runs":
+                values[name].append(value)
+        if verdict.action != "keep" and verdict.reason:
+            reasons[re.sub(r"[\d.]+", "", verdict.reason)].append(verdict)
     lines = []
     for name, given in values.items():
         label, factor, unit = GUARD.get(name, (name.replace("_", " "), 1, ""))
         low, high = (f"{end * factor:.3g}".replace("-", "−") for end in (min(given), max(given)))
         span = low if low == high else f"{low} to {high}"
         lines.append(f"{escape(label)}: {span}" + (f"\u00a0{unit}" if unit else ""))
-    reasons = Counter(v.reason for v in verdicts if v.action != "keep" and v.reason)
-    for reason, count in reasons.most_common(4):
-        first = next(v for v in verdicts if v.reason == reason)
-        at = clock(first.region.start / format.sample_rate, tenths=True)
-        where = f"at {at}" if count == 1 else f"{number(count)} times, first at {at}"
-        lines.append(f"{escape(reason)} ({where})")
+    for group in reasons.values():
+        at = clock(group[0].region.start / format.sample_rate, tenths=True)
+        where = f"at {at}" if len(group) == 1 else f"{number(len(group))} times, first at {at}"
+        lines.append(f"{escape(group[0].reason)} ({where})")
     return "".join(f"<small>{line}</small>" for line in lines)
 
 

@@ -36,9 +36,9 @@ def axis_frequency(position: npt.ArrayLike, top_hz: float) -> Floats:
 class Spectrograms:
     """Three spectrograms of equal shape in one pass: before, after, and their difference.
 
-    Memory does not depend on the length: there are at most `columns` columns, and where
-    several frames share one, the mean of their squared power is taken, so that a click
-    stays visible between quiet frames. Of the channels the loudest counts in each cell.
+    Memory does not depend on the length: there are at most `columns` columns. Of all frames
+    and bins that fall into one cell the mean of the squared power is taken, so that a click
+    or a line stays visible between quiet neighbours. Of the channels the loudest counts.
     """
 
     FRAMES = 32
@@ -47,7 +47,7 @@ class Spectrograms:
         rate = format.sample_rate
         self._channels = format.channels
         self._n_fft = n_fft = 2 ** max(7, round(np.log2(rate / 23.4)))
-        self._hop = int(np.clip(-(-samples // columns), max(1, n_fft // 8), n_fft))
+        self._hop = int(np.clip(-(-samples // columns), max(1, n_fft // 8), 3 * n_fft // 4))
         self._frames = max(1, -(-samples // self._hop))
         self.columns = min(columns, self._frames)
         self._hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
@@ -95,16 +95,18 @@ class Spectrograms:
             before, after = spectra[:n], spectra[n:]
             pictures = [self._bands(part) for part in (before, after, before - after)]
         for sums, power in zip(self._sums, pictures, strict=False):
-            sums[columns[starts]] += np.add.reduceat(np.square(power), starts, axis=0)
+            sums[columns[starts]] += np.add.reduceat(power, starts, axis=0)
 
     def _bands(self, spectra: npt.NDArray[np.complexfloating]) -> Floats:
-        """(channels, frames, bins) to mean power in bands of the loudest channel, (frames, bands)."""
+        """(channels, frames, bins) to the mean squared power of the loudest channel, (frames, bands)."""
         power = spectra.real**2 + spectra.imag**2
         loudest = power[0] if len(power) == 1 else np.maximum.reduce(power)
-        return np.add.reduceat(loudest, self._edges, axis=1) / self._widths
+        return np.asarray(
+            np.add.reduceat(np.square(loudest, out=loudest), self._edges, axis=1) / self._widths
+        )
 
     def finish(self) -> Floats:
-        """Levels in dB (0 is a full-scale sine), (3, ROWS, columns), low frequencies first."""
+        """Levels in dB, (3, ROWS, columns), low frequencies first; 0 is a full-scale sine in a narrow row."""
         for part in (self._grid.push(self._silence), self._grid.flush()):
             for window in part:
                 self._take(window)
