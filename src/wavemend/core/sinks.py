@@ -146,11 +146,17 @@ class ChunkSink:
 
     def __init__(self, target: Target, out: BinaryIO, reader: Reader, line: str) -> None:
         self._encoding, self._out = target.encoding, out
-        self._source: BinaryIO | None = None
+        self._source = reader.path.open("rb") if target.kept and isinstance(reader, LinearReader) else None
         self._peaks: list[tuple[float, int]] = [(0.0, 0)] * reader.format.channels
         self._at = 0
-        if target.kept and isinstance(reader, LinearReader):
-            self._source = reader.path.open("rb")
+        try:
+            self._begin(target, reader, line)
+        except BaseException:
+            self.abort()
+            raise
+
+    def _begin(self, target: Target, reader: Reader, line: str) -> None:
+        if self._source is not None and isinstance(reader, LinearReader):
             outline = self._kept(target, reader, self._source, line)
         else:
             mask = (
@@ -163,7 +169,7 @@ class ChunkSink:
         ids = {id[:4] for id, _ in self._outline.before + self._outline.after}
         self._wants_peaks = b"PEAK" in ids
         self._digest = hashlib.md5(usedforsecurity=False) if b"MD5 " in ids else None
-        self._places = containers.write_head(self._outline, out, self._source)
+        self._places = containers.write_head(self._outline, self._out, self._source)
 
     def _kept(self, target: Target, reader: LinearReader, source: BinaryIO, line: str) -> containers.Outline:
         outline = containers.like(reader.layout, source)

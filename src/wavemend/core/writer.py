@@ -81,7 +81,10 @@ class FileWriter:
         self.path, self.reader = Path(path), reader
         self.changed = self.clipped = 0
         self._at, self._open = 0, False
-        container = self._checked_target()
+        try:
+            container = self._checked_target()
+        except OSError as error:
+            raise _explained(error, self.path) from None
         if residual:
             self.reader = reader = SilentReader(reader.format, reader.samples)
         self.target = sinks.Target.of(container, reader, subtype)
@@ -130,6 +133,8 @@ class FileWriter:
             raise InputError(f"more samples than the recording's {length} were written")
         if not block.shape[1]:
             return
+        if not np.isfinite(block).all():
+            raise InputError("the restored samples hold NaN or infinities")
         native = self.reader.native(start, stop)
         out, changed, clipped = merge(native, block, self.target.encoding, start, kept=self._own)
         self._sink.write(out)
