@@ -15,9 +15,10 @@ from scipy import linalg
 
 Floats = npt.NDArray[np.float64]
 Reals = npt.NDArray[np.floating]
-NOTHING = 1e-12
-TOEPLITZ = False
 Mask = npt.NDArray[np.bool_]
+
+NOTHING = 1e-12  # of the power: what is smaller is rounding
+DENSE_UP_TO = 64  # longer gaps in one piece are solved by Levinson's recursion
 
 
 def autocorrelation(frames: Reals, order: int) -> Reals:
@@ -120,8 +121,8 @@ def fill(sound: Floats, missing: Mask, a: Floats) -> Floats:
     toward = np.convolve(whitened, a[::-1])[order + gap - first + lead]
     lags = np.zeros(max(last - first + 1, order + 1))
     lags[: order + 1] = np.convolve(a, a[::-1])[order:]
-    lags[0] *= 1.0 + 1e-15
-    if last - first + 1 == len(gap) and TOEPLITZ:
+    lags[0] *= 1.0 + 1e-12
+    if last - first + 1 == len(gap) > DENSE_UP_TO:
         values = linalg.solve_toeplitz(lags[: len(gap)], -toward)
     else:
         values = linalg.solve(lags[np.abs(gap[:, np.newaxis] - gap)], -toward, assume_a="sym")
@@ -130,9 +131,7 @@ def fill(sound: Floats, missing: Mask, a: Floats) -> Floats:
     return out
 
 
-def unmix(
-    error: Floats, a: Floats, power: float, template: Floats, variance: Floats
-) -> tuple[Floats, float]:
+def unmix(error: Floats, a: Floats, power: float, template: Floats, variance: Floats) -> tuple[Floats, float]:
     """What was added to a sound over m samples, (m,), and -2 log likelihood of that explanation.
 
     `error` (>= m + p,) is the prediction error from the first of these samples on, `power` its
@@ -190,3 +189,19 @@ def _moments(part: Floats, order: int) -> Floats:
         steps[i, i:] += steps[i - 1, i - 1 : -1]
     upper = np.triu(steps)
     return np.asarray(upper + np.triu(upper, 1).T)
+
+
+def between(count: int, gaps: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The half-open stretches of 0 .. count that lie in none of the gaps."""
+    edges, at = [], 0
+    for start, stop in [*sorted(gaps), (count, count)]:
+        if start > at:
+            edges.append((at, start))
+        at = max(at, stop)
+    return edges
+
+
+def affordable(order: int, lengths: Sequence[int]) -> int:
+    """The order, or the largest that so many known samples, in stretches of these lengths, can carry."""
+    longest, total = max(lengths, default=0), sum(lengths)
+    return max(min(order, longest // 2, total // 3), 1)

@@ -178,6 +178,14 @@ def examine(sound: Floats, at: int, rate: int) -> Impulse | None:
     )
 
 
+def usual_power(piece: Floats, start: int, stop: int, a: Floats) -> float:
+    """Mean square of the prediction error of (n,) apart from what samples start to stop disturb."""
+    order = len(a) - 1
+    error = _error(piece, a)
+    rest = np.concatenate((error[order:start], error[stop + order :]))
+    return max(float(np.mean(rest**2)) if rest.size else 0.0, (SMALLEST / 9) ** 2)
+
+
 def _db(ratio: float) -> float:
     return 10 * float(np.log10(max(ratio, 1e-12)))
 
@@ -209,7 +217,13 @@ class Mended:
 
 
 def mend(
-    piece: Floats, start: int, stops: Sequence[int], a: Floats, power: float, rate: int, furthest: int | None = None
+    piece: Floats,
+    start: int,
+    stops: Sequence[int],
+    a: Floats,
+    power: float,
+    rate: int,
+    furthest: int | None = None,
 ) -> Mended:
     """What lay under samples start to stop of (n,), given the model and its error power.
 
@@ -298,9 +312,13 @@ def _fit(piece: Floats, start: int, end: int, a: Floats, z: complex) -> tuple[co
 
 
 @lru_cache(maxsize=4)
-def _shapes(rate: int, reach: int, n_fft: int) -> tuple[npt.NDArray[np.complex128], npt.NDArray[np.complex128]]:
+def _shapes(
+    rate: int, reach: int, n_fft: int
+) -> tuple[npt.NDArray[np.complex128], npt.NDArray[np.complex128]]:
     """A coarse set of oscillations, as z (shapes,), and their spectra (shapes, 2, bins), cosine and sine."""
-    pitch = np.concatenate((np.repeat(np.arange(200, 1900, 160), 2), np.repeat(np.arange(1900, 10_000, 700), 2)))
+    pitch = np.concatenate(
+        (np.repeat(np.arange(200, 1900, 160), 2), np.repeat(np.arange(1900, 10_000, 700), 2))
+    )
     decay = np.where(np.arange(len(pitch)) % 2, 0.25, 1.0) * np.where(pitch < 1900, 0.8, 0.24)
     wanted = pitch < 0.45 * rate
     zs = np.exp((-1000 / decay[wanted] + 2j * np.pi * pitch[wanted]) / rate)

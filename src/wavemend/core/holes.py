@@ -1,0 +1,170 @@
+"""Holes in sound: stretches of one value that the sound falls into and comes out of without warning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import signal
+
+from wavemend.core import ar
+from wavemend.core.blocks import Grid, Window
+from wavemend.core.types import Finding, Format, Region, Samples
+
+Floats = npt.NDArray[np.float64]
+
+SHORTEST_MS = 0.5  # of one value; at least MIN_RUN samples
+MIN_RUN = 8
+CONTEXT_MS, NEAR_MS, AHEAD_MS = 100.0, 5.0, 2.0
+ORDER = 16
+MIN_LEVEL = 0.002  # -54 dBFS on both sides: quieter, a hole cannot be told from a pause
+MIN_SHARE = 0.15  # of the loudest 5 ms within 100 ms: sound that had died away is no hole's edge
+MIN_AHEAD = 0.25  # of the level at the edge, that the sound would have gone on with
+MANY_RUNS = 6  # runs of one value within the context: a waveform made of steps
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    level: float
+    ahead: float  # RMS difference between how the sound would have gone on and what is there
+    loudest: float
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    start: int
+    value: float
+    edge: _Edge
+
+
+class HoleDetector:
+    """Finds holes longer than `shortest_s`, up to `longest_s`, in each channel, as findings named `damage`."""
+
+    def __init__(self, format: Format, damage: str, shortest_s: float, longest_s: float) -> None:
+        self._rate, self._damage, self._channels = format.sample_rate, damage, format.channels
+        self._shortest = max(
+            round(SHORTEST_MS / 1000 * self._rate), MIN_RUN, round(shortest_s * self._rate) + 1
+        )
+        self._longest = longest_s * self._rate
+        self._run = max(round(SHORTEST_MS / 1000 * self._rate), MIN_RUN)
+        self._context = round(CONTEXT_MS / 1000 * self._rate)
+        self._grid = Grid(format.channels, round(0.5 * self._rate), self._context, self._context)
+        self._open: list[_Open | None] = [None] * format.channels
+        self._found: dict[tuple[int, int], dict[int, tuple[float, float]]] = {}
+        self._perhaps: dict[tuple[int, int], list[int]] = {}
+
+    def push(self, block: Samples) -> None:
+        for window in self._grid.push(block):
+            self._look(window)
+
+    def finish(self) -> Sequence[Finding]:
+        for window in self._grid.flush():
+            self._look(window)
+        findings = []
+        for (start, stop), channels in sorted(self._found.items()):
+            # what is a hole in one channel is one in those that are flat at the same samples, too
+            together = sorted({*channels, *self._perhaps.get((start, stop), ())})
+            where = None if len(together) == self._channels else tuple(together)
+            seconds = (stop - start) / self._rate
+            findings.append(
+                Finding(
+                    self._damage,
+                    Region(start, stop, where),
+                    severity=severity(seconds),
+                    confidence=min(max(certain for certain, _ in channels.values()), 0.98),
+                    measures={
+                        "length_ms": round(1000 * seconds, 3),
+                        "level_db": round(max(level for _, level in channels.values()), 1),
+                    },
+                )
+            )
+        return findings
+
+    def _look(self, window: Window) -> None:
+        samples, origin = window.samples, window.start - window.lead
+        flat = samples[:, 1:] == samples[:, :-1]
+        begin, end = window.lead, window.lead + window.length
+        for channel in range(self._channels):
+            runs = self._runs(flat[channel])
+            if not runs and self._open[channel] is None:
+                continue
+            sound = samples[channel]
+            for start, stop in runs:
+                begins = origin + start > 0 and begin <= start < end
+                ends = origin + stop < self._grid.received and begin <= stop < end
+                if begins:
+                    before = sound[max(start - self._context, 0) : start]
+                    edge = self._edge(before, float(sound[start]), runs, start)
+                    self._open[channel] = _Open(origin + start, float(sound[start]), edge)
+                if ends:
+                    opened, self._open[channel] = self._open[channel], None
+                    if opened is not None and self._shortest <= origin + stop - opened.start:
+                        after = sound[stop : stop + self._context][::-1]
+                        self._judge(
+                            channel, opened, origin + stop, self._edge(after, opened.value, runs, stop)
+                        )
+
+    def _runs(self, flat: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+        """Maximal stretches of one value, of at least the shortest run, as half-open spans of samples."""
+        step = self._run // 2
+        # a run of this length holds one of every `step` places and its neighbour
+        if not (flat[::step][:-1] & flat[step::step][: len(flat[::step]) - 1]).any():
+            return []
+        edges = np.flatnonzero(np.diff(flat.view(np.int8), prepend=0, append=0))
+        starts, stops = edges[::2], edges[1::2]
+        long = stops - starts >= self._run - 1
+        return [(int(a), int(b) + 1) for a, b in zip(starts[long], stops[long], strict=True)]
+
+    def _edge(self, side: Samples, value: float, runs: Sequence[tuple[int, int]], at: int) -> _Edge:
+        """What the sound up to a hole, (n,) with the hole after it, is like at its end."""
+        near = max(round(NEAR_MS / 1000 * self._rate), ORDER)
+        sound = side.astype(np.float64)
+        frames = len(sound) // near
+        count = sum(1 for a, b in runs if abs(a - at) < self._context or abs(b - at) < self._context)
+        if not frames:
+            return _Edge(0.0, 0.0, 0.0, count)
+        levels = np.sqrt(np.mean(sound[len(sound) - frames * near :].reshape(frames, near) ** 2, axis=1))
+        level = float(levels[-1])
+        if level < MIN_LEVEL or level < MIN_SHARE * levels.max():
+            return _Edge(level, 0.0, float(levels.max()), count)
+        a = ar.covariance([sound[-4 * near :]], ORDER)
+        ahead = round(AHEAD_MS / 1000 * self._rate)
+        state = signal.lfiltic([1.0], a, sound[: -ORDER - 1 : -1])
+        onward = signal.lfilter([1.0], a, np.zeros(ahead), zi=state)[0]
+        limit = 2 * float(np.max(np.abs(sound[-4 * near :])))
+        off = np.clip(onward, -limit, limit) - value
+        return _Edge(level, float(np.sqrt(np.mean(off**2))), float(levels.max()), count)
+
+    def _judge(self, channel: int, opened: _Open, stop: int, after: _Edge) -> None:
+        before = opened.edge
+        length = stop - opened.start
+        loudest = max(before.loudest, after.loudest)
+        if not self._shortest <= length <= self._longest or max(before.runs, after.runs) > MANY_RUNS:
+            return
+        start = opened.start if opened.value == 0.0 else opened.start + 1
+        if self._channels > 1 and min(before.level, after.level) > MIN_LEVEL / 20:
+            self._perhaps.setdefault((start, stop), []).append(channel)
+        if min(before.level, after.level) < max(MIN_LEVEL, MIN_SHARE * loudest):
+            return
+        abrupt = min(before.ahead / before.level, after.ahead / after.level)
+        if opened.value == 0.0:
+            certain = abrupt > MIN_AHEAD
+        else:
+            # the first of the held values is still the sound's own
+            certain = (
+                max(before.ahead, after.ahead) > MIN_AHEAD * loudest
+                and abs(opened.value) < loudest
+                and length >= 2 * self._run
+            )
+        if certain:
+            confidence = 0.6 + 0.38 * min(abrupt, 1.0)
+            level_db = 20 * float(np.log10(max(before.level, after.level)))
+            self._found.setdefault((start, stop), {})[channel] = (confidence, level_db)
+
+
+def severity(seconds: float) -> float:
+    """Of a hole of this length: 0.2 at 1 ms, 0.6 at 30 ms, 1 from 0.5 s on."""
+    return float(np.clip(0.2 + 0.3 * np.log10(max(seconds, 1e-4) / 1e-3), 0.05, 1.0))

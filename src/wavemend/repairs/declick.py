@@ -1,0 +1,74 @@
+"""Take single clicks and pops out.
+
+Use when: ticks, pops and glitches stand alone, up to some tens a second.
+Not for:  dense crackle (decrackle), holes in the sound (fill), distortion of every peak.
+Method:   an autoregressive model of what lies around each click; a click that is a damped
+          oscillation is fitted and subtracted, the samples of any other are taken as
+          unknown and interpolated (Godsill and Rayner 1998, "Digital Audio Restoration",
+          chapters 5 and 7). Exactly the findings' samples are replaced. Longest click: 50 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from wavemend.core import ar, impulses
+from wavemend.core.params import Options, Param
+from wavemend.core.types import Finding, Format
+from wavemend.engine.gaps import Gaps
+from wavemend.engine.stream import Stream
+from wavemend.repairs import Repair
+
+Floats = npt.NDArray[np.float64]
+
+LONGEST_MS = 50.0
+
+
+class ClickRemover(Gaps):
+    """Subtracts or interpolates one click at a time."""
+
+    def __init__(self, format: Format, findings: Sequence[Finding], order: int, context_ms: float) -> None:
+        self._rate, self._order = format.sample_rate, order
+        context = max(round(context_ms / 1000 * format.sample_rate), 4 * order)
+        longest = round(LONGEST_MS / 1000 * format.sample_rate)
+        super().__init__(format, [finding.region for finding in findings], longest, context)
+
+    def replace(self, piece: Floats, start: int, stop: int, others: Sequence[tuple[int, int]]) -> Floats:
+        known = ar.between(len(piece), [(start, stop), *others])
+        order = ar.affordable(self._order, [high - low for low, high in known])
+        a = ar.covariance([piece[low:high] for low, high in known], order)
+        beside = np.zeros(len(piece), np.bool_)
+        for low, high in others:
+            if high > start - 2 * order and low < stop + 2 * order:
+                beside[low:high] = True
+        if beside.any():
+            beside[start:stop] = True
+            filled = ar.fill(piece, beside, a)
+            beside[start:stop] = False
+            piece = np.where(beside, filled, piece)
+        power = impulses.usual_power(piece, start, stop, a)
+        mended = impulses.mend(piece, start, [stop], a, power, self._rate, furthest=stop)
+        return np.concatenate((mended.sound, piece[mended.stop : stop]))
+
+
+def build(format: Format, findings: Sequence[Finding], options: Options) -> Stream:
+    return ClickRemover(format, findings, int(options["order"]), options["context_ms"])
+
+
+REPAIR = Repair(
+    name="declick",
+    title="Remove clicks and pops",
+    treats=("clicks",),
+    scope="local",
+    own_params={
+        "order": Param(
+            32, 4, 256, "", "numbers in the model of the sound; more resolve more tones", whole=True
+        ),
+        "context_ms": Param(20.0, 2.0, 200.0, "ms", "sound on each side that the model is fitted to"),
+    },
+    build=build,
+    doc=__doc__,
+)
