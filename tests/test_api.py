@@ -12,6 +12,7 @@ import contract
 import wavemend
 from wavemend.core.hook import Event
 from wavemend.core.types import Finding, Format, Recording
+from wavemend.damage import damages
 from wavemend.restoration.plan import make_plan
 
 RATE = 44_100
@@ -106,7 +107,7 @@ def test_a_chain_of_all_repairs_keeps_length_and_place() -> None:
     damaged = sound.copy()
     findings = []
     for name in ("clipping", "clicks", "crackle", "dropouts", "dc", "hum", "noise"):
-        damaged, truth = wavemend.damages[name].simulate(damaged, format, seed=4)
+        damaged, truth = damages[name].simulate(damaged, format, seed=4)
         findings += [Finding(f.damage, f.region, f.severity, 1.0, f.measures) for f in truth]
     plan = make_plan(sorted(findings, key=lambda f: f.region.start), format, sound.shape[1])
     assert [step.repair for step in plan.steps] == [

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
         Step,
         Verdict,
     )
-    from wavemend.damage import Damage, Detector, damages
+    from wavemend.damage import Damage, Detector
     from wavemend.engine.stream import Stream
     from wavemend.errors import DeviceError, InputError, MediaError, PlanError, WavemendError
-    from wavemend.repairs import Repair, repairs
+    from wavemend.repairs import Repair
     from wavemend.restoration.api import Result, diagnose, plan, repair, restore
     from wavemend.restoration.plan import load_plan, save_plan
 
@@ -37,10 +37,10 @@ _HOMES = {
     "core.hook": ("Event", "Hook"),
     "core.params": ("Param",),
     "core.types": ("Finding", "Format", "Plan", "Recording", "Region", "Report", "Step", "Verdict"),
-    "damage": ("Damage", "Detector", "damages"),
+    "damage": ("Damage", "Detector"),
     "engine.stream": ("Stream",),
     "errors": ("DeviceError", "InputError", "MediaError", "PlanError", "WavemendError"),
-    "repairs": ("Repair", "repairs"),
+    "repairs": ("Repair",),
     "restoration.api": ("Result", "diagnose", "plan", "repair", "restore"),
     "restoration.plan": ("load_plan", "save_plan"),
 }
