@@ -270,6 +270,8 @@ def test_default_names(tmp_path: Path) -> None:
     with open_reader(tmp_path / "old.WAV") as reader:
         assert default_output("x/old.WAV", reader) == Path("x/old.restored.WAV")
         assert default_output("x/old.au", reader) == Path("x/old.restored.flac")
+        reader.encoding = SUBTYPES["PCM_32"]
+        assert default_output("x/old.au", reader) == Path("x/old.restored.wav")
         reader.lossy = True
         assert default_output("x/old.mp3", reader) == Path("x/old.restored.flac")
 

@@ -160,12 +160,16 @@ def test_flac_and_mp3_without_a_length(tmp_path: Path) -> None:
         assert 150_000 <= reader.samples < 155_000
 
 
-def test_a_cut_mp3_is_named(tmp_path: Path) -> None:
+def test_a_cut_mp3_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.mp3"
     soundfile.write(path, np.tile(NOISE, (20, 1)), 48_000, "MPEG_LAYER_III", format="MP3")
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(MediaError, match="cut short"), open_reader(path) as reader:
+    raw = path.read_bytes()[: path.stat().st_size // 2]
+    path.write_bytes(raw[:6_000] + bytes(3_000) + raw[9_000:])
+    with pytest.raises(MediaError, match="cut short|cannot be read"), open_reader(path) as reader:
         list(reader.blocks())
+    assert capfd.readouterr() == ("", "")
+    os.write(2, b"still here")
+    assert capfd.readouterr().err == "still here"
 
 
 def test_a_file_that_changes_meanwhile_is_named(tmp_path: Path) -> None:

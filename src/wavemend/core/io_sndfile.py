@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,13 +66,38 @@ class Patched(io.RawIOBase):
 
 
 @contextmanager
+def _hushed(hush: bool = True) -> Iterator[None]:
+    """libsndfile's MP3 decoder writes about every fault of a file to the terminal; here it is kept from it.
+
+    The standard error of the whole process is turned away meanwhile, so for one block at a time.
+    """
+    try:
+        kept = os.dup(2) if hush else -1
+    except OSError:  # there is none to be turned away
+        kept = -1
+    if kept < 0:
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+@contextmanager
 def speaking(path: Path) -> Iterator[None]:
     """libsndfile's errors as a MediaError with the file's name."""
     try:
         yield
     except (soundfile.LibsndfileError, RuntimeError, ValueError, TypeError, AssertionError) as error:
         what = getattr(error, "error_string", "") or "it is damaged or of no known kind"
-        raise MediaError(f"{path}: cannot be read as sound: {what.strip().rstrip('.')}") from None
+        raise MediaError(
+            f"{path}: cannot be read as sound: {what.removeprefix('Error : ').strip(' .')}"
+        ) from None
     except OSError as error:
         raise MediaError(f"{path}: {error.strerror or error}") from None
 
@@ -92,10 +118,11 @@ class _SndfileCursor:
     def __init__(self, reader: SndfileReader, file: soundfile.SoundFile) -> None:
         self._reader, self._file, self._at = reader, file, 0
         self._dtype = np.dtype(reader.encoding.native).name
-        self._seekable = file.format in SEEKABLE and not reader.lossy
+        self._seekable = file.format in SEEKABLE
+        self._noisy = file.format == "MP3"
 
     def read(self, count: int) -> Native:
-        with speaking(self._reader.path):
+        with speaking(self._reader.path), _hushed(self._noisy):
             found = self._file.read(count, dtype=self._dtype, always_2d=True)
         self._at += len(found)
         return np.ascontiguousarray(found.T)
@@ -125,7 +152,7 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
 
 
 def _open(path: Path, patches: dict[int, bytes], claim: int) -> soundfile.SoundFile:
-    with speaking(path):
+    with speaking(path), _hushed():
         if patches or claim > 1:
             return _Forward(Patched(path, patches, claim))
         return _Forward(str(path))
@@ -164,7 +191,7 @@ def probe(path: Path) -> dict[str, Any]:
 def _count(path: Path, patches: dict[int, bytes], claim: int) -> int:
     """The length of a recording, found by decoding all of it."""
     total = 0
-    with _open(path, patches, claim) as file, speaking(path):
+    with _open(path, patches, claim) as file, speaking(path), _hushed():
         buffer = np.empty((BLOCK, file.channels), np.float32)
         while got := len(file.read(out=buffer)):
             total += got

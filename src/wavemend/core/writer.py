@@ -32,12 +32,14 @@ CONTAINERS = {
 def default_output(path: str | os.PathLike[str], reader: Reader) -> Path:
     """Where the restored `path` goes if nobody says: beside it, as `name.restored.ending`.
 
-    The ending stays; what was lossy, or can only be read, becomes FLAC.
+    The ending stays. What was lossy, or can only be read, becomes FLAC; WAV, if FLAC
+    cannot hold it: more than 24 bits or 8 channels.
     """
     path = Path(path)
-    container = CONTAINERS.get(path.suffix.lower())
-    keep = container is not None and not reader.lossy
-    return path.with_name(f"{path.stem}.restored{path.suffix if keep else '.flac'}")
+    if path.suffix.lower() in CONTAINERS and not reader.lossy:
+        return path.with_name(f"{path.stem}.restored{path.suffix}")
+    flac = reader.format.channels <= 8 and (reader.lossy or 0 < reader.encoding.depth <= 24)
+    return path.with_name(f"{path.stem}.restored{'.flac' if flac else '.wav'}")
 
 
 def same_file(first: Path, second: Path) -> bool:
