@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -27,6 +28,7 @@ TASKS = {
     "diagnosis": diagnosis.run,
     "speed": speed.run,
 }
+ORDER = [*TASKS, *(f"{name}, quick" for name in TASKS)]
 
 
 def main(arguments: list[str]) -> int:
@@ -48,22 +50,22 @@ def main(arguments: list[str]) -> int:
         parser.error(f"no task {', '.join(sorted(unknown))}; there are {', '.join(TASKS)}")
     quick = given.quick or not given.data
     material = Material(Path(given.data) if given.data else None, given.split)
-    sections, failed = [], False
+    size = {"material": material.described, "size": "quick" if quick else "full"}
+    facts = report.circumstances() | size
+    failed = False
     for name in given.only.split(","):
         began = time.perf_counter()
         try:
-            sections.append(TASKS[name](material, quick))
+            section = TASKS[name](material, quick)
         except Exception as error:  # noqa: BLE001 - one broken task must not cost the results of the others
             failed = True
             traceback.print_exc()
             lost = Table("Not measured", f"The task failed: {type(error).__name__}: {error}", ["", ""], [])
-            sections.append(Section(name, name.capitalize(), [lost]))
+            section = Section(name, name.capitalize(), [lost])
+        if quick:  # beside the full results, never in their place
+            section = replace(section, name=f"{name}, quick", title=f"{section.title}, quick run")
+        report.write([section], facts, given.out, ORDER)
         print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
-    facts = report.circumstances() | {
-        "material": material.described,
-        "size": "quick" if quick else "full",
-    }
-    report.write(sections, facts, given.out)
     print(f"written: {given.out / 'RESULTS.md'}")
     return int(failed)
 

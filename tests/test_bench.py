@@ -212,10 +212,14 @@ def test_results_are_written_for_people_and_programs(tmp_path: Path) -> None:
     table = report.Table(
         "A title", "About it.", ["system", "a"], [["x | y", -1.26], ["z", None]], notes=["A note."]
     )
-    report.write([report.Section("s", "Section", [table], {"clips": 2})], {"date": "today"}, tmp_path)
+    first, second = (report.Section(name, name.upper(), [table], {"clips": 2}) for name in ("one", "two"))
+    report.write([second], {"date": "yesterday", "machine": "m"}, tmp_path, ["one", "two"])
+    report.write([first], {"date": "today", "machine": "m"}, tmp_path, ["one", "two"])
     text = (tmp_path / "RESULTS.md").read_text()
     assert "| x / y | −1.3 |" in text
     assert "| z | – |" in text
-    assert "Settings: clips 2." in text
+    assert "| machine | m |" in text
+    assert text.index("## ONE\n\ndate: today; clips: 2.") < text.index("## TWO\n\ndate: yesterday; clips: 2.")
     content = json.loads((tmp_path / "results.json").read_text())
-    assert content["sections"][0]["tables"][0]["rows"][0] == ["x | y", -1.26]
+    assert content["two"]["tables"][0]["rows"][0] == ["x | y", -1.26]
+    assert report.markdown(content) == text

@@ -33,13 +33,12 @@ def run(material: Material, quick: bool) -> Section:
 
 def told() -> System:
     """Our repair of gaps, told where they are."""
-    filling = [repair for repair in repairs.values() if repair.fills]
+    filling = [repair for repair in repairs.values() if "dropouts" in repair.treats]
     if not filling:
         return System("wavemend, told", lambda x, rate, facts: x, "no repair that fills gaps yet")
 
     def mend(x: Array, rate: int, facts) -> Array:
-        kind = filling[0].treats[0]
-        gaps = [Finding(kind, Region(a, b, (0,)), 1.0, 1.0) for a, b in facts["gaps"]]
+        gaps = [Finding("dropouts", Region(a, b, (0,)), 1.0, 1.0) for a, b in facts["gaps"]]
         return planned(x[np.newaxis], Format(rate, 1), gaps)[0]
 
     return System("wavemend, told", mend)
