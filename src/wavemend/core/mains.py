@@ -157,14 +157,14 @@ def track(contrast: npt.NDArray[np.float32], f0_hz: Floats, centre_hz: float) ->
     weigh more; then those that stand out nearly all the time, which the notes of music do not.
     """
     k = np.arange(1, contrast.shape[2] + 1)
-    weight = k**-0.5
+    weight: Floats = k**-0.5
     rows = np.arange(len(contrast))
     away = STRAY_COST_DB * ((f0_hz - centre_hz) / (0.01 * centre_hz)) ** 2
     for _ in range(3):
         weight = weight / weight.sum()
         score = (contrast @ weight.astype(np.float32)).astype(np.float64) - away
         path = best_path(score)
-        lasting = np.percentile(contrast[rows, path], 25, axis=0)
+        lasting = np.asarray(np.percentile(contrast[rows, path], 25, axis=0), np.float64)
         weight = np.clip((lasting - 1.0) / 8, 0.002 * k**-0.5, 1.0)
     inner = np.clip(path, 1, score.shape[1] - 2)
     left, mid, right = (score[rows, inner + d] for d in (-1, 0, 1))

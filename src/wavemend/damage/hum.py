@@ -22,6 +22,8 @@ TOP_HZ = 5_000.0
 FRAMES_PER_WINDOW = 8
 FRAMES_PER_STRETCH = 64
 MIN_FRAMES = 8
+USUAL_STRAY = 0.013  # of the fundamental from its family, on average
+EVIDENCE_ASTRAY = 5.0  # where it strays further: tapes at a wrong speed, but also the note G1
 LEAST_DB = -100.0  # fainter harmonics are not looked at, dBFS
 EVIDENCE = 2.0  # harmonics, each counted by how steady it is
 EVIDENCE_BESIDE = 1.0  # of a stretch beside one that is certain
@@ -207,7 +209,10 @@ def _examine(
         * np.clip((0.5 - np.abs(astray)) / 0.25, 0, 1)
         * (quiet > LEAST_DB)
     )
-    several = (certain >= 0.4).sum(axis=1) >= 2
+    # one line is a note; so are lines without any of the lowest, and a drone beside the mains' pitch
+    several = ((certain >= 0.4).sum(axis=1) >= 2) & (certain[:, :4].max(axis=1) >= 0.4)
+    if abs(f0.mean() / family_hz - 1) > USUAL_STRAY:
+        several &= certain.sum(axis=1) >= EVIDENCE_ASTRAY
     levels = np.where(certain >= 0.4, np.percentile(level[:, rows, at], 25, axis=1), -np.inf)
     low, mean, high = (float(v) for v in (np.percentile(f0, 5), f0.mean(), np.percentile(f0, 95)))
     return _Stretch(start, until, family_hz, mean, low, high, certain.sum(axis=1) * several, levels)
