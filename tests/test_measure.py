@@ -79,6 +79,15 @@ def test_loudness_range_of_two_levels(quiet: float, expected: float) -> None:
     assert measure(sound, STEREO)["loudness_range_lu"] == pytest.approx(expected, abs=1.0)
 
 
+def test_loudness_range_agrees_with_pyloudnorm() -> None:
+    format = Format(8_000, 1)
+    rng = np.random.default_rng(9)
+    level = 10 ** (np.linspace(-35, -10, 400_000) / 20)
+    sound = (rng.standard_normal((1, 400_000)) * level * 0.3).astype(np.float32)
+    expected = pyloudnorm.Meter(8_000, filter_class="DeMan").loudness_range(sound.T.astype(float))
+    assert measure(sound, format)["loudness_range_lu"] == pytest.approx(expected, abs=0.5)
+
+
 @pytest.mark.parametrize(
     ("divisor", "phase_deg", "sample_db"),
     [(4, 0.0, -6.0), (4, 45.0, -9.0), (6, 60.0, -6.0 + 20 * np.log10(np.sin(np.pi / 3))), (8, 67.5, -6.7)],
@@ -138,8 +147,8 @@ def test_short_and_silent_recordings_have_figures(format: Format, length: int) -
 def test_noise_floor_is_the_level_of_the_pauses(level: float) -> None:
     rng = np.random.default_rng(5)
     sound = rng.standard_normal((2, 480_000)) * 10 ** (level / 20)
-    sound[:, :300_000] += tone(STEREO, 440, -10, 6.25)
-    sound[:, 460_000:] = 0.0  # digital silence is no floor
+    sound[:, :240_000] += tone(STEREO, 440, -10, 5)
+    sound[:, 400_000:] = 0.0  # digital silence is no floor
     assert measure(sound.astype(np.float32), STEREO)["noise_floor_dbfs"] == pytest.approx(level, abs=1.0)
 
 

@@ -35,7 +35,7 @@ from wavemend.core.types import (
     Verdict,
 )
 from wavemend.errors import DeviceError
-from wavemend.restoration.page_lanes import BINS, kinds_of
+from wavemend.restoration.page_lanes import BINS, kinds_of, lanes
 from wavemend.restoration.page_sound import Excerpt, matched_gains_db, tracks
 from wavemend.restoration.page_words import clock, percent
 from wavemend.restoration.picture import (
@@ -320,6 +320,13 @@ def test_thousands_of_findings_stay_a_small_page(tmp_path: Path) -> None:
     page = write_report(tmp_path, report, collected(report, silence, silence)).read_text(encoding="utf-8")
     assert page.count("<rect") <= BINS and len(page) < 300_000
     assert "10\u202f000 places" in page and "bit for bit" in page
+
+
+def test_a_finding_from_end_to_end_is_one_bar() -> None:
+    report = made(STEREO, 48_000)
+    drawn = lanes(report, kinds_of(report), np.zeros(10), "")
+    assert drawn.count("<rect") == 4
+    assert f'width="{BINS}"' in drawn
 
 
 def test_clean_recording_is_called_clean(tmp_path: Path) -> None:

@@ -138,10 +138,11 @@ def _listen(
     sounds, format = sound.tracks(excerpt)
     gains = sound.matched_gains_db(sounds, format)
     span = f"{clock(excerpt.start_s)} to {clock(excerpt.start_s + excerpt.seconds)}"
+    which = "The passage with the most damage" if report.findings else "A passage from the middle"
     mixed = ", mixed to two channels" if report.format.channels > 2 else ""
     names = (f"{name.lower()} {figure(gain, 1)} dB" for name, gain in zip(sound.NAMES, gains, strict=True))
     return {
-        "passage": "The whole recording." if whole else f"The passage with the most damage, {span}.",
+        "passage": "The whole recording." if whole else f"{which}, {span}.",
         "gains": escape(str(gains)),
         "gains_words": ", ".join(names),
         "offset_s": f"{excerpt.start_s:.6f}",

@@ -107,7 +107,7 @@ def panels(
     marks = [(f, place) for f, place in marks if place < 0.93]
     labels = "".join(f'<span style="bottom:{place:.2%}">{_short(f)}</span>' for f, place in marks)
     lines = "".join(f'<i class="grid" style="bottom:{place:.2%}"></i>' for _, place in marks)
-    axis = f'<div class="axis">{labels}<span class="top">{top_hz / 1000:.3g} kHz</span></div>'
+    axis = f'<div class="axis">{labels}<span class="top">{top_hz / 1000:.0f} kHz</span></div>'
     out = []
     for name, picture in zip(NAMES, levels, strict=True):
         uri = data_uri("image/png", png(paint(picture, top_db)))
@@ -130,7 +130,8 @@ def time_axis(start_s: float, seconds: float) -> str:
     times = [k * step for k in range(first, int((start_s + seconds) / step + 1e-9) + 1)]
     labels = [(t, (t - start_s) / seconds) for t in times]
     spans = "".join(
-        f'<span{" class=end" if place > 0.97 else ""} style="left:{place:.2%}">{clock(t, step < 1)}</span>'
+        f'<span class="{"start" if place < 0.02 else "end" if place > 0.98 else "mid"}" '
+        f'style="left:{place:.2%}">{clock(t, step < 1)}</span>'
         for t, place in labels
     )
     return f'<div class="time">{spans}</div>'
