@@ -6,12 +6,18 @@ coefficients with persistence in time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+
+
+FIRST, LAST = 0.1, 1e-4  # thresholds, relative to the largest coefficient
+MOMENTUM = (0.985, 0.94)  # at the first step and the last
 
 
 class Gabor:
@@ -49,36 +55,34 @@ class Gabor:
 
 
 def extend(
-    x: Floats, low: Floats, high: Floats, n_fft: int, reach: int, iterations: int, momentum: float = 0.93
+    x: Floats, low: Floats, high: Floats, resolutions: Sequence[tuple[int, int]], iterations: int
 ) -> Floats:
     """(samples,) between the bounds `low` and `high`, as sparse as can be; where they are equal, that value.
 
     Persistent empirical Wiener shrinkage (Siedenburg, Kowalski and Dörfler 2014, "Audio
-    declipping with social sparsity"): a cell is weighed by the energy of `reach` frames
-    before and after it, with a threshold that falls exponentially, so that strong partials
-    settle first. Each step is projected onto the bounds, with momentum.
+    declipping with social sparsity"): a cell is weighed by the energy of its neighbours in
+    time, against a threshold that falls exponentially, so that strong partials settle
+    first. Each step is projected onto the bounds, with momentum. The steps take turns between
+    the `resolutions`, (n_fft, frames before and after that count as neighbours): a long
+    window for tones, a short one for onsets and voices.
     """
-    gabor = Gabor(len(x), n_fft)
+    frames = [(Gabor(len(x), n_fft), reach) for n_fft, reach in resolutions]
+    loudest = [float(np.abs(gabor.analysis(x)).max()) for gabor, _ in frames]
     now = before = x
-    threshold = None
     for step in range(iterations):
-        cells = gabor.analysis(now + np.float32(momentum) * (now - before))
-        energy = cells.real**2
-        energy += cells.imag**2
-        if threshold is None:
-            threshold = FIRST**2 * float(energy.max())
-        social = _over_frames(energy, reach)
-        limit = threshold * (LAST / FIRST) ** (2 * step / max(iterations - 1, 1)) * (2 * reach + 1)
-        np.maximum(social, 1e-30, out=social)
-        np.divide(np.float32(-limit), social, out=social)
-        social += 1
-        np.maximum(social, 0, out=social)
-        cells *= social
+        done = step / max(iterations - 1, 1)
+        gabor, reach = frames[step % len(frames)]
+        momentum = np.float32(MOMENTUM[0] + (MOMENTUM[1] - MOMENTUM[0]) * done)
+        cells = gabor.analysis(now + momentum * (now - before))
+        weight = _over_frames(cells.real**2 + cells.imag**2, reach)
+        threshold = loudest[step % len(frames)] * FIRST * (LAST / FIRST) ** done
+        np.maximum(weight, 1e-30, out=weight)
+        np.divide(np.float32(-(threshold**2) * (2 * reach + 1)), weight, out=weight)
+        weight += 1
+        np.maximum(weight, 0, out=weight)
+        cells *= weight
         before, now = now, np.clip(gabor.synthesis(cells), low, high)
     return now
-
-
-FIRST, LAST = 0.1, 1e-4  # thresholds, relative to the largest coefficient
 
 
 def _over_frames(energy: Floats, reach: int) -> Floats:

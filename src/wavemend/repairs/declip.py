@@ -3,7 +3,8 @@
 Use when: the waveform has flat tops, at full scale or below after a later gain.
 Not for:  peaks rounded by a limiter, tape or valves; nothing there is cut.
 Method:   samples below the clip level keep their bits. The clipped ones are only ever moved
-          outward, to where the sound is sparsest in time and frequency.
+          outward, to where the sound is sparsest in time and frequency; lone tops of a few
+          samples to where an autoregressive model of their surroundings expects them.
 
 What comes out may pass full scale. Floats keep it; a file of integers needs a gain below 1,
 or its peaks are cut again when it is written.
@@ -14,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
+from wavemend.core import ar
 from wavemend.core.blocks import Window
 from wavemend.core.params import Options, Param
 from wavemend.core.types import Finding, Format, Samples
@@ -22,9 +25,18 @@ from wavemend.engine.sparse import extend
 from wavemend.engine.stream import Chunked, Stream
 from wavemend.repairs import Repair
 
-CHUNK_S, CONTEXT_S = 2.0, 0.5
-WINDOW_S = 0.186
-REACH = 2  # frames before and after
+CHUNK_S, CONTEXT_S = 3.0, 0.5
+RESOLUTIONS = ((0.186, 2), (0.046, 3))  # seconds; frames before and after that count as neighbours
+SPARSE_SHARE = 0.01  # of samples clipped: below it fewer steps do
+FEWEST_STEPS = 0.3  # as a share of `iterations`
+
+LONE_COUNT, LONE_TOTAL = 6, 12  # clipped samples in a lone top; in all its surroundings
+LONE_JOIN_S, LONE_AROUND_S = 0.0015, 0.023
+ORDER = 64
+LONE_GROWTH = 2.0  # a top of a few samples does not hide more than 6 dB
+
+Ints = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
 
 
 class Declipper(Chunked):
@@ -32,10 +44,11 @@ class Declipper(Chunked):
 
     def __init__(self, format: Format, findings: Sequence[Finding], iterations: int) -> None:
         rate = format.sample_rate
-        self._context = round(CONTEXT_S * rate)
-        super().__init__(format, hop=round(CHUNK_S * rate), left=self._context, right=self._context)
-        self._n_fft = 2 ** round(np.log2(WINDOW_S * rate))
+        context = round(CONTEXT_S * rate)
+        super().__init__(format, hop=round(CHUNK_S * rate), left=context, right=context)
+        self._resolutions = [(2 ** round(np.log2(span * rate)), reach) for span, reach in RESOLUTIONS]
         self._iterations = iterations
+        self._lone_gap, self._around = round(LONE_JOIN_S * rate), round(LONE_AROUND_S * rate)
         self._findings = [
             sorted((f for f in findings if f.region.of_channel(c)), key=lambda f: f.region.start)
             for c in range(format.channels)
@@ -44,42 +57,82 @@ class Declipper(Chunked):
         self._before = np.zeros((format.channels, 0), np.float32)
 
     def process(self, window: Window) -> Samples:
-        out = window.chunk.copy()
-        first = window.start - window.lead
-        known = self._before[:, self._before.shape[1] - window.lead :]
-        for channel, given in enumerate(window.samples):
-            high, low = self._clipped(channel, given, first)
-            clipped = high | low
-            clipped[: window.lead] = False
-            own = np.flatnonzero(clipped[: window.lead + window.length])
-            if not own.size:
-                continue
-            sound = given.copy()
-            sound[: window.lead] = known[channel]
-            floor = np.where(low & clipped, np.float32(-np.inf), sound)
-            ceiling = np.where(high & clipped, np.float32(np.inf), sound)
-            breaks = np.flatnonzero(np.diff(own) > self._n_fft) + 1
-            for cluster in np.split(own, breaks):
-                a = max(int(cluster[0]) - self._n_fft, 0)
-                b = min(int(cluster[-1]) + 1 + self._n_fft, len(given))
-                solved = extend(sound[a:b], floor[a:b], ceiling[a:b], self._n_fft, REACH, self._iterations)
-                out[channel, cluster - window.lead] = solved[cluster - a]
-        self._before = np.concatenate((self._before, out), axis=1)[:, -self._context :]
-        return out
+        given, lead = window.samples.copy(), window.lead
+        given[:, :lead] = self._before[:, self._before.shape[1] - lead :]
+        for channel, sound in enumerate(given):
+            high, low = self._clipped(channel, window)
+            at = np.flatnonzero(high | low)
+            if at.size and at[0] < lead + window.length:
+                dense = self._solve_lone(sound, at)
+                self._solve_dense(sound, high, low, dense, lead + window.length)
+        self._before = np.concatenate((self._before, given[:, lead : lead + window.length]), axis=1)
+        self._before = self._before[:, -self._grid.left :]
+        return given[:, lead : lead + window.length]
 
-    def _clipped(self, channel: int, given: Samples, first: int) -> tuple[np.ndarray, np.ndarray]:
-        """Where the sound in the window lies at or beyond the levels that the findings name."""
-        high, low = np.zeros(len(given), bool), np.zeros(len(given), bool)
-        findings, stop = self._findings[channel], first + len(given)
+    def _clipped(self, channel: int, window: Window) -> tuple[Mask, Mask]:
+        """Where the sound lies at or beyond the levels that the findings name, past the lead."""
+        sound, first = window.samples[channel], window.start - window.lead
+        high, low = np.zeros(len(sound), bool), np.zeros(len(sound), bool)
+        findings = self._findings[channel]
         while self._next[channel] < len(findings) and findings[self._next[channel]].region.stop <= first:
             self._next[channel] += 1
         for finding in findings[self._next[channel] :]:
-            if finding.region.start >= stop:
+            if finding.region.start >= first + len(sound):
                 break
-            a, b = max(finding.region.start - first, 0), min(finding.region.stop - first, len(given))
-            high[a:b] |= given[a:b] >= finding.measures["level_high"]
-            low[a:b] |= given[a:b] <= finding.measures["level_low"]
+            a, b = max(finding.region.start - first, window.lead), finding.region.stop - first
+            high[a:b] |= sound[a:b] >= finding.measures["level_high"]
+            low[a:b] |= sound[a:b] <= finding.measures["level_low"]
         return high, low
+
+    def _solve_lone(self, sound: npt.NDArray[np.float32], at: Ints) -> Ints:
+        """Fill the lone tops, in place; the clipped places that are left."""
+        breaks = np.flatnonzero(np.diff(at) > self._lone_gap) + 1
+        first, stop = np.append(0, breaks), np.append(breaks, len(at))
+        around = np.searchsorted(at, at[stop - 1] + self._around, "right")
+        around -= np.searchsorted(at, at[first] - self._around)
+        lone = (stop - first <= LONE_COUNT) & (around <= LONE_TOTAL)
+        for a, b in zip(first[lone], stop[lone], strict=True):
+            begin = max(int(at[a]) - self._around, 0)
+            part = sound[begin : int(at[b - 1]) + self._around]
+            part[:] = _predicted(part, at[a:b] - begin)
+        rest: Ints = at[~np.repeat(lone, stop - first)]
+        return rest
+
+    def _solve_dense(
+        self, sound: npt.NDArray[np.float32], high: Mask, low: Mask, at: Ints, stop: int
+    ) -> None:
+        """Extend the clipped samples before `stop`, in place, cluster by cluster."""
+        unknown = np.zeros(len(sound), bool)
+        unknown[at] = True
+        floor = np.where(low & unknown, np.float32(-np.inf), sound)
+        ceiling = np.where(high & unknown, np.float32(np.inf), sound)
+        own = at[at < stop]
+        reach = self._resolutions[0][0]
+        for cluster in np.split(own, np.flatnonzero(np.diff(own) > reach) + 1) if own.size else ():
+            a, b = max(int(cluster[0]) - reach, 0), min(int(cluster[-1]) + 1 + reach, len(sound))
+            share = np.count_nonzero(unknown[a:b]) / (b - a)
+            effort = min(1.0, FEWEST_STEPS + (1 - FEWEST_STEPS) * share / SPARSE_SHARE)
+            steps = max(round(self._iterations * effort), 1)
+            solved = extend(sound[a:b], floor[a:b], ceiling[a:b], self._resolutions, steps)
+            sound[cluster] = solved[cluster - a]
+
+
+def _predicted(part: npt.NDArray[np.float32], gap: Ints) -> npt.NDArray[np.float32]:
+    """A stretch (n,) with the samples `gap` as a model of the stretch expects them, never inward."""
+    missing = np.zeros(len(part), bool)
+    missing[gap] = True
+    sound, cut = part.astype(np.float64), part[gap].astype(np.float64)
+    order = min(ORDER, len(part) // 4)
+    for _ in range(2):
+        lags = ar.autocorrelation(sound * np.hanning(len(part) + 2)[1:-1], order)
+        lags[0] *= 1 + 1e-9
+        model, _error = ar.levinson(lags)
+        sound = ar.fill(sound, missing, model)
+        outward = np.clip(sound[gap] / cut, 1.0, LONE_GROWTH)
+        sound[gap] = cut * outward
+    filled = part.copy()
+    filled[gap] = np.where(outward > 1.0, sound[gap], part[gap])
+    return filled
 
 
 def build(format: Format, findings: Sequence[Finding], options: Options) -> Stream:
@@ -94,7 +147,7 @@ REPAIR = Repair(
     scope="local",
     own_params={
         "iterations": Param(
-            150, 10, 2000, "", "effort; the loudest clipping gains from more, time grows with it", whole=True
+            250, 10, 2000, "", "effort: heavy clipping gains from more, time grows with it", whole=True
         )
     },
     build=build,
