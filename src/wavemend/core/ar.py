@@ -75,10 +75,9 @@ def levinson(lags: Reals) -> tuple[Floats, Floats]:
     error = r[..., 0].copy()
     tiny = np.maximum(r[..., 0] * 1e-12, 1e-300)
     for k in range(1, r.shape[-1]):
-        gain = -(a[..., :k] * r[..., k:0:-1]).sum(axis=-1) / np.maximum(error, tiny)
-        gain = np.clip(gain, -0.999999999, 0.999999999)[..., np.newaxis]
-        a[..., 1 : k + 1] = a[..., 1 : k + 1] + gain * a[..., k - 1 :: -1][..., :k]
-        error = error * (1.0 - gain[..., 0] ** 2)
+        gain = np.einsum("...k,...k->...", a[..., :k], r[..., k:0:-1]) / -np.maximum(error, tiny)
+        a[..., 1 : k + 1] = a[..., 1 : k + 1] + gain[..., np.newaxis] * a[..., k - 1 :: -1]
+        error = error * (1.0 - gain**2)
     return a, error
 
 

@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.float64]
 ORDER = 32
 CELL_MS = 0.33  # peaks of the residual are compared between cells of this length
 CELLS_PER_FRAME = 64  # models are fitted to frames of twice this, one frame's length apart
+FRAMES_BESIDE = 2  # seen on each side of a chunk: more than CONTEXT_MS + REACH_MS
 BEFORE_MS, AFTER_MS = (15.0, 1.0), (2.0, 16.5)  # the surroundings of a cell that it must stand out from
 REACH_MS = 7.0  # the longest impulse that is looked for
 CONTEXT_MS = 20.0  # sound on each side that a model for one impulse is fitted to
@@ -60,11 +61,6 @@ def frame_length(rate: int) -> int:
     return CELLS_PER_FRAME * cell_length(rate)
 
 
-def margin(rate: int) -> int:
-    """Samples that `examine` wants to see on each side."""
-    return round((CONTEXT_MS + REACH_MS + 2.0) / 1000 * rate)
-
-
 def models(samples: Samples, frame: int) -> Floats:
     """Models (channels, frames, p + 1), one for each `frame` samples, from twice that around them."""
     channels, count = samples.shape
@@ -87,10 +83,31 @@ def residual(samples: Samples, a: Floats, frame: int) -> Samples:
     return np.asarray(ar.residual(cut, a.astype(np.float32)).reshape(channels, -1)[:, :count], np.float32)
 
 
+KEPT = 3
+_Analysis = tuple[Samples, int, Floats, Samples]
+_last: list[_Analysis] = []
+
+
+def analyse(samples: Samples, rate: int) -> tuple[Floats, Samples]:
+    """Models (channels, frames, p + 1) and prediction error (channels, n) of (channels, n).
+
+    The last few answers are kept: clicks and crackle are looked for in the same windows,
+    one after the other. Neither array may be written to.
+    """
+    for known, known_rate, a, error in _last:
+        if known_rate == rate and np.array_equal(known, samples):
+            return a, error
+    frame = frame_length(rate)
+    a = models(samples, frame)
+    error = residual(samples, a, frame)
+    _last[:] = [*_last[-KEPT + 1 :], (samples.copy(), rate, a, error)]
+    return a, error
+
+
 def peaks(samples: Samples, rate: int) -> tuple[Samples, int]:
     """Largest prediction error in each cell, (channels, cells), and the cell's length in samples."""
-    frame, cell = frame_length(rate), cell_length(rate)
-    error = residual(samples, models(samples, frame), frame)
+    _, error = analyse(samples, rate)
+    cell = cell_length(rate)
     cells = error.shape[1] // cell
     return np.abs(error[:, : cells * cell]).reshape(len(error), cells, cell).max(axis=2), cell
 
@@ -232,16 +249,15 @@ def mend(
     the sound is lost. Otherwise the samples are taken as unknown. `furthest` bounds
     what may be changed; by default an oscillation may ring on beyond `stop`.
     """
-    end = min(start + round(REACH_MS / 1000 * rate), furthest or len(piece), len(piece) - len(a))
     order = len(a) - 1
     limit = min(start + round(REACH_MS / 1000 * rate), furthest or len(piece), len(piece) - order)
     error = _error(piece, a)[start : max(limit, *stops) + order]
     best = Mended(start, piece[:0])
     least = np.inf
 
-    def attempt(template: Floats, variance: Floats, z: complex = 0j) -> Floats:
+    def attempt(template: npt.ArrayLike, variance: npt.ArrayLike, z: complex = 0j) -> Floats:
         nonlocal best, least
-        added, cost = ar.unmix(error, a, power, template, variance)
+        added, cost = ar.unmix(error, a, power, np.asarray(template), np.asarray(variance))
         if cost < least:
             stop, ring = start + len(added), (0.0, 0.0)
             if z:

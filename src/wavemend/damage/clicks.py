@@ -1,4 +1,4 @@
-"""Clicks and pops: single impulses added to the sound, as dust, scratches, bad splices and digital errors leave them.
+"""Clicks and pops: single impulses added to the sound, as dust, scratches and digital errors leave them.
 
 Found where the prediction error of a short autoregressive model stands out from what is
 usual on *both* sides, and where changing the samples of the impulse alone makes the
@@ -24,7 +24,8 @@ from wavemend.damage import Damage, Drawn
 KINDS = ("tick", "pop", "glitch")
 RATIO = 2.0  # of prediction error, over the largest on each side: below, nothing is looked at
 MIN_BEFORE_DB, MAX_AFTER_DB, MIN_GAIN_DB = 16.0, 6.0, 20.0
-MAX_PER_CHUNK = 30  # more is crackle; only those that stand out most are looked at
+MIN_PEAK_DB = 3.0  # over the local level: what is smaller is not heard as a click
+MAX_PER_CHUNK = 60  # more is crackle; only those that stand out most are looked at
 QUIET = 1e-3  # the level that clicks are made for where there is less sound
 
 
@@ -99,14 +100,15 @@ def apply(samples: Samples, format: Format, drawn: Drawn) -> Samples:
 
 
 class ClickDetector:
-    """Looks through half-second chunks, with what lies around them."""
+    """Looks through chunks of a second, with what lies around them."""
 
     def __init__(self, format: Format) -> None:
         self._rate = format.sample_rate
         frame = impulses.frame_length(format.sample_rate)
-        margin = -(-impulses.margin(format.sample_rate) // frame) * frame
-        hop = max(round(0.5 * format.sample_rate / frame), 1) * frame
-        self._grid = Grid(format.channels, hop, margin, margin)
+        hop = max(round(format.sample_rate / frame), 1) * frame
+        self._grid = Grid(
+            format.channels, hop, impulses.FRAMES_BESIDE * frame, impulses.FRAMES_BESIDE * frame
+        )
         self._found: dict[tuple[int, int], Finding] = {}
 
     def push(self, block: Samples) -> None:
@@ -142,9 +144,13 @@ class ClickDetector:
 
     def _judge(self, impulse: Impulse, channel: int, origin: int, ratio: float) -> Finding | None:
         gain_db = impulse.before_db - max(impulse.after_db, 0.0)
-        if impulse.before_db < MIN_BEFORE_DB or impulse.after_db > MAX_AFTER_DB or gain_db < MIN_GAIN_DB:
-            return None
         width_ms = 1000 * (impulse.stop - impulse.start) / self._rate
+        # the more samples may change, the more of any error they explain; a damped oscillation has four numbers
+        needed_db = MIN_GAIN_DB + min((1.0 if impulse.ring_hz else 4.0) * width_ms, 20.0)
+        if impulse.peak_db < MIN_PEAK_DB or impulse.before_db < MIN_BEFORE_DB:
+            return None
+        if impulse.after_db > MAX_AFTER_DB or gain_db < needed_db:
+            return None
         measures = {
             "peak_db": round(impulse.peak_db, 1),
             "width_ms": round(width_ms, 3),

@@ -7,8 +7,6 @@ none: the sound around them had died away, or comes back softly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from wavemend.core import holes
