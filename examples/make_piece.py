@@ -46,14 +46,14 @@ b3 2 a3 1 | g3 1 b3 1 g3 1 | c4 3 | b3 1 c4 .5 b3 .5 a3 .5 g3 .5 | a3 2 f#3 1 | 
 c4 1 d4 1 d3 1 | g2+g3+b3 3 |
 """
 
-# What a tape of a worn disc goes through, in the order in which it happens.
+# A worn disc, taped beside a mains transformer, and transferred too hot: in the order in which it happens.
 AGEING: tuple[tuple[str, dict[str, float]], ...] = (
-    ("clipping", {"sdr_db": 22.0}),
-    ("hum", {"sdr_db": 16.0}),
-    ("noise", {}),
     ("crackle", {}),
-    ("clicks", {"rate_per_s": 3.0}),
-    ("dropouts", {}),
+    ("clicks", {"rate_per_s": 2.0, "level": 10.0}),
+    ("hum", {"sdr_db": 14.0}),
+    ("noise", {"snr_db": 26.0, "slope_db_per_octave": -2.0}),
+    ("dropouts", {"rate_per_s": 0.3, "longest_ms": 15.0}),
+    ("clipping", {"sdr_db": 24.0}),
 )
 
 
@@ -187,10 +187,9 @@ def age(clean: Samples, seed: int = 78) -> tuple[Samples, list[dict[str, Any]]]:
     format = Format(RATE, len(clean))
     aged, truth = clean, []
     for place, (kind, options) in enumerate(AGEING):
-        if kind in damages:
-            findings: tuple[Finding, ...]
-            aged, findings = damages[kind].simulate(aged, format, seed + place, **options)
-            truth.append({"damage": kind, "options": options, "findings": to_plain(findings)})
+        findings: tuple[Finding, ...]
+        aged, findings = damages[kind].simulate(aged, format, seed + place, **options)
+        truth.append({"damage": kind, "options": options, "findings": to_plain(findings)})
     return aged, truth
 
 
