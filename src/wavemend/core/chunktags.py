@@ -73,7 +73,8 @@ def _read_chunk(file: BinaryIO, chunk: Chunk, order: str) -> Metadata:
         return Metadata(((AIFF_TEXTS[name], text),) if text else ())
     if name == "info":
         return Metadata(_read_caf_info(read_body(file, chunk)))
-    return Metadata(other=() if name in _SILENT else (WORDS.get(name, f"chunk '{name.strip()}'"),))
+    said = f"chunk '{name.strip()}'" if name.isprintable() else f"chunk {chunk.id.hex()}"
+    return Metadata(other=() if name in _SILENT else (WORDS.get(name, said),))
 
 
 def _text(raw: bytes) -> str:
@@ -133,7 +134,8 @@ def with_history(body: bytes, line: str) -> bytes:
     before = body[BEXT_BYTES:].rstrip(b"\0")
     if before and not before.endswith(b"\n"):
         before += b"\r\n"
-    return fixed + before + line.encode("ascii", "replace") + b"\r\n"
+    body = fixed + before + line.encode("ascii", "replace") + b"\r\n"
+    return body + bytes(len(body) % 2)  # some readers of RF64 lose their way after an odd length
 
 
 def build(container: str, metadata: Metadata) -> list[tuple[bytes, bytes]]:

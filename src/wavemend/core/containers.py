@@ -129,11 +129,20 @@ def _caf_head(format: Format, encoding: Encoding) -> tuple[Piece, ...]:
 
 
 def converted(outline: Outline, container: str) -> Outline:
-    """A WAV, RF64 or W64 outline as another of the three; all chunks stay."""
-    before = tuple((_named(id, container), body) for id, body in outline.before if id[:4] != b"ds64")
-    after = tuple((_named(id, container), body) for id, body in outline.after)
+    """A WAV, RF64 or W64 outline as another of the three; all chunks stay that have a name there."""
+    before, after = (
+        tuple((_named(id, container), body) for id, body in pieces if has_name(id) and id[:4] != b"ds64")
+        for pieces in (outline.before, outline.after)
+    )
     magic = {"W64": b"riff", "RF64": b"RF64"}.get(container, b"RIFF")
+    if container == "W64":  # libsndfile takes what follows the samples there for sound
+        before, after = before + after, ()
     return replace(outline, container=container, magic=magic, before=before, after=after)
+
+
+def has_name(id: bytes) -> bool:
+    """Whether a chunk of a W64 file, named by a GUID, can be one of a WAV file too."""
+    return all(32 <= byte < 127 for byte in id[:4]) and id[4:] in (b"", W64_TAIL)
 
 
 def _named(id: bytes, container: str) -> bytes:

@@ -104,6 +104,9 @@ class Target:
             lost.append(
                 f"the precision of {held}: {self.container} is written with {self.encoding.depth} bits"
             )
+        if self.kept and isinstance(reader, LinearReader) and self.container != reader.source.container:
+            nameless = [chunk.id.hex() for chunk in reader.layout.chunks if not containers.has_name(chunk.id)]
+            lost += [f"the chunk {id}: {self.container} has no such names" for id in nameless]
         if self.kept or self.container == "FLAC" == reader.source.container:
             return tuple(lost)
         nowhere = f"{self.container} has no place for it"
@@ -164,7 +167,11 @@ class ChunkSink:
             )
             outline = containers.fresh(target.container, reader.format, reader.samples, target.encoding, mask)
             said = chunktags.build(target.container, _with_line(reader.metadata, line))
-            outline = replace(outline, before=(*outline.before, *said))
+            # where most readers look for them; libsndfile takes what follows W64's samples for sound
+            if target.container in ("W64", "CAF"):
+                outline = replace(outline, before=(*outline.before, *said))
+            else:
+                outline = replace(outline, after=tuple(said))
         self._outline = containers.finished(outline)
         ids = {id[:4] for id, _ in self._outline.before + self._outline.after}
         self._wants_peaks = b"PEAK" in ids

@@ -57,6 +57,8 @@ def open_video(path: Path) -> VideoReader:
             raise MediaError(f"{path}: the file has no sound")
         stream = container.streams.audio[0]
         context = stream.codec_context
+        if context is None:
+            raise MediaError(f"{path}: the header is cut short or damaged: the kind of sound is not known")
         codec, kind = context.name, context.format.name.removesuffix("p") if context.format else "flt"
         format = Format(context.sample_rate or 0, context.channels or 0)
         lossy = not codec.startswith(LOSSLESS) or codec in ("pcm_alaw", "pcm_mulaw")
