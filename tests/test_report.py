@@ -35,6 +35,7 @@ from wavemend.core.types import (
     Verdict,
 )
 from wavemend.errors import DeviceError
+from wavemend.restoration.page import summary
 from wavemend.restoration.page_lanes import BINS, kinds_of, lanes
 from wavemend.restoration.page_sound import Excerpt, matched_gains_db, tracks
 from wavemend.restoration.page_words import clock, percent
@@ -351,6 +352,14 @@ def test_a_step_taken_back_as_a_whole_repaired_nothing() -> None:
     reverted = replace(report, verdicts=(Verdict(1, Region(0, 48_000), "revert", {}, "too much"),))
     assert [any(kind.repaired) for kind in kinds_of(report)] == [True, True, False]
     assert [any(kind.repaired) for kind in kinds_of(reverted)] == [False, True, False]
+
+
+def test_what_was_repaired_in_part_is_not_called_repaired() -> None:
+    report = made(STEREO, 48_000)
+    steps = (replace(report.plan.steps[0], findings=(1,)),)
+    partly = replace(report, plan=replace(report.plan, steps=steps), verdicts=())
+    text = summary(partly, kinds_of(partly), 9)
+    assert "One was repaired, clicks and pops only in part; mains hum and lost were left alone." in text
 
 
 def test_a_folder_that_cannot_be_is_an_error(tmp_path: Path) -> None:

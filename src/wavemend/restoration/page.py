@@ -107,13 +107,21 @@ def _where(kind: Kind, samples: int) -> str:
 def _fates(kinds: Sequence[Kind]) -> str:
     repaired = [kind for kind in kinds if any(kind.repaired)]
     alone = [kind for kind in kinds if not any(kind.repaired)]
+    partly = [kind.inside for kind in repaired if not all(kind.repaired)]
+    in_part = (
+        f", {listed(partly)} only in part"
+        if partly and len(kinds) > 1
+        else ", but only in part"
+        if partly
+        else ""
+    )
     if not alone:
-        return "It was repaired. " if len(kinds) == 1 else "All were repaired. "
+        return f"It was repaired{in_part}. " if len(kinds) == 1 else f"All were repaired{in_part}. "
     rest = f"{listed(kind.inside for kind in alone)} {'was' if len(alone) == 1 else 'were'} left alone. "
     if not repaired:
         return rest[0].upper() + rest[1:]
     done = in_words(len(repaired))
-    return f"{done[0].upper()}{done[1:]} {'was' if len(repaired) == 1 else 'were'} repaired; {rest}"
+    return f"{done[0].upper()}{done[1:]} {'was' if len(repaired) == 1 else 'were'} repaired{in_part}; {rest}"
 
 
 def _figures(report: Report, kinds: Sequence[Kind], changed_values: int) -> str:

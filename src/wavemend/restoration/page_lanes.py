@@ -27,7 +27,8 @@ class Kind:
     @property
     def title(self) -> str:
         """As it stands at the head of a line."""
-        return damages[self.name].title if self.name in damages else self.name
+        title = damages[self.name].title if self.name in damages else self.name
+        return title[:1].upper() + title[1:]
 
     @property
     def inside(self) -> str:
