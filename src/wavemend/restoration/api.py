@@ -7,11 +7,12 @@ is never held in memory: what is restored waits in a temporary file until it is 
 from __future__ import annotations
 
 import json
+import os
 import platform
 import tempfile
 import time
 import weakref
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,7 +27,7 @@ from wavemend.core import measure
 from wavemend.core.hook import Hook, silent
 from wavemend.core.io import open_reader
 from wavemend.core.jsonable import to_plain
-from wavemend.core.reader import ArrayReader, Reader, SilentReader
+from wavemend.core.reader import BLOCK, ArrayReader, Reader, SilentReader
 from wavemend.core.text import write_text
 from wavemend.core.types import Finding, Format, Plan, Recording, Report, Samples, as_samples
 from wavemend.core.writer import FileWriter, default_output, same_file
@@ -101,8 +102,9 @@ class Result:
         """Write the restored sound in the input's format, or in the one that the ending of `path` names."""
         line = history(self.report.plan)
         with self._reader, FileWriter(Path(path), self._reader, history=line) as writer:
-            for before, at in _placed(self._reader):
-                writer.write(self.restored.samples[:, at : at + before.shape[1]])
+            # read, not mapped: pages of a mapping that were touched count as memory in use
+            for block in self._spool.blocks():
+                writer.write(block)
         return Path(path)
 
 
@@ -124,10 +126,16 @@ class Spool:
     def push(self, before: Samples, after: Samples) -> None:
         self._file.write(np.ascontiguousarray(after.T, "<f4").tobytes())
 
+    def blocks(self) -> Iterator[Samples]:
+        """All of it in order, (channels, samples)."""
+        self._file.seek(0)
+        while data := self._file.read(BLOCK * self._channels * 4):
+            yield np.frombuffer(data, "<f4").reshape(-1, self._channels).T
+
     def samples(self) -> Samples:
         """(channels, samples), read-only."""
         self._file.flush()
-        if not self._file.tell():
+        if not self._file.seek(0, os.SEEK_END):
             return np.zeros((self._channels, 0), np.float32)
         return np.memmap(self._file, "<f4", "r").reshape(-1, self._channels).T
 
