@@ -28,6 +28,7 @@ FRAMES_BESIDE = 2  # seen on each side of a chunk: more than CONTEXT_MS + REACH_
 BEFORE_MS, AFTER_MS = (15.0, 1.0), (2.0, 16.5)  # the surroundings of a cell that it must stand out from
 REACH_MS = 7.0  # the longest impulse that is looked for
 CONTEXT_MS = 20.0  # sound on each side that a model for one impulse is fitted to
+SHARP = 0.2  # of the largest prediction error: from there on an oscillation may begin
 SMALLEST = 3e-5  # one step of 16 bits: residuals below are rounding
 
 
@@ -146,8 +147,10 @@ def candidates(samples: Samples, rate: int, ratio: float) -> list[tuple[int, int
     return [(int(c), int(i) * cell, float(out[c, i])) for c, i in zip(*np.nonzero(out > ratio), strict=True)]
 
 
-def examine(sound: Floats, at: int, rate: int) -> Impulse | None:
+def examine(sound: Floats, at: int, rate: int, min_before_db: float) -> Impulse | None:
     """The impulse near sample `at` (which may be a cell's length early) of (n,), if there is one.
+
+    None, and quickly, where the prediction error is not `min_before_db` above the usual.
 
     Its first sample is where prediction from the past first fails, its last where
     prediction from the future does.
@@ -175,9 +178,19 @@ def examine(sound: Floats, at: int, rate: int) -> Impulse | None:
     stop = start + _stretch(np.abs(back[start:high]) > usual, join) + 1
     loud = np.flatnonzero(np.abs(back[start:high]) > 1.2 * max(float(left.max()), float(right.max())))
     stops = [stop] if not loud.size else [stop, max(stop, start + int(loud[-1]) + 1)]
-    mended = mend(piece, start, stops, a, power, rate)
+    if _db(float(np.mean(ahead[start : max(stops) + ORDER] ** 2)) / power) < min_before_db:
+        return None
+    end = min(start + round(REACH_MS * per_ms), len(piece) - ORDER)
+    mended, cost = mend(piece, start, stops, a, power, rate, end)
+    # something small before may not belong to it: an oscillation is only seen from its true start on
+    sharp = low + int(np.argmax(np.abs(ahead[low : top + 1]) > SHARP * abs(ahead[top])))
+    if sharp > start and not mended.ring_hz:
+        later, others = mend(piece, sharp, [max(stop, sharp + 1) for stop in stops], a, power, rate, end)
+        if later.ring_hz and others + float(np.sum(ahead[start:sharp] ** 2)) / power < cost:
+            start, mended = sharp, later
     stop = mended.stop
-    span = slice(start, mended.stop + ORDER)
+    span = slice(start, stop + ORDER)
+    head = slice(start, min(stop, start + round(1.5 * per_ms)) + ORDER) if mended.ring_hz else span
     repaired = piece.copy()
     repaired[start : mended.stop] = mended.sound
     level = float(np.sqrt(np.mean(np.square(repaired[max(start - context // 2, 0) : stop + context // 2]))))
@@ -186,7 +199,7 @@ def examine(sound: Floats, at: int, rate: int) -> Impulse | None:
         first + start,
         first + mended.stop,
         mended.sound,
-        _db(float(np.mean(ahead[span] ** 2)) / power),
+        _db(float(np.mean(ahead[head] ** 2)) / power),
         _db(float(np.mean(_error(repaired, a)[span] ** 2)) / power),
         peak,
         2 * _db(peak / max(level, 1e-9)),
@@ -240,17 +253,17 @@ def mend(
     a: Floats,
     power: float,
     rate: int,
+    limit: int,
     furthest: int | None = None,
-) -> Mended:
+) -> tuple[Mended, float]:
     """What lay under samples start to stop of (n,), given the model and its error power.
 
     A damped oscillation that begins at `start` is subtracted where it explains the
-    prediction error down to the usual: of a few numbers, fitted to many samples, little of
-    the sound is lost. Otherwise the samples are taken as unknown. `furthest` bounds
-    what may be changed; by default an oscillation may ring on beyond `stop`.
+    prediction error best: of a few numbers, fitted to many samples, little of
+    the sound is lost. Otherwise the samples are taken as unknown. An oscillation may ring on
+    beyond the last stop up to `limit`, or to `furthest`. With it comes the -2 log likelihood.
     """
     order = len(a) - 1
-    limit = min(start + round(REACH_MS / 1000 * rate), furthest or len(piece), len(piece) - order)
     error = _error(piece, a)[start : max(limit, *stops) + order]
     best = Mended(start, piece[:0])
     least = np.inf
@@ -266,20 +279,22 @@ def mend(
         return added
 
     loudest = float(np.max(np.abs(piece))) ** 2 + 1e-12
-    for stop in set(stops):
+    for stop in sorted(set(stops)):
         added = attempt(np.zeros(stop - start), np.full(stop - start, loudest))
         attempt(np.zeros(stop - start), np.full(stop - start, float(np.mean(added**2)) + 1e-12))
-    if max(stops) - start >= 4 and limit - start > 2 * len(a):
+    near = start + max(order, round(1.5 / 1000 * rate))
+    left = _error(np.concatenate((piece[:start], best.sound, piece[best.stop : near])), a)[start:]
+    if limit - start > 2 * order and (max(stops) - start >= 4 or np.mean(left**2) > 2 * power):
         fitted = _fit(piece, start, limit, a, _coarse(piece, start, limit, a, rate))
         if fitted is not None:
             z, c = fitted
-            fades = min(start + int(np.ceil(-7.0 / np.log(abs(z)))), limit)
-            for stop in {fades, *stops}:
+            fades = min(start + int(np.ceil(-7.0 / np.log(abs(z)))), limit, furthest or limit)
+            for stop in sorted({fades, *stops}):
                 steps = np.arange(stop - start)
                 for looseness in LOOSENESS:
                     envelope = (looseness * abs(c) * abs(z) ** steps) ** 2 + 1e-14
                     attempt(np.real(c * z**steps), envelope, z)
-    return best
+    return best, least
 
 
 LOOSENESS = (0.1, 0.01, 0.001)

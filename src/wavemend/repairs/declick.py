@@ -50,7 +50,8 @@ class ClickRemover(Gaps):
             beside[start:stop] = False
             piece = np.where(beside, filled, piece)
         power = impulses.usual_power(piece, start, stop, a)
-        mended = impulses.mend(piece, start, [stop], a, power, self._rate, furthest=stop)
+        limit = min(start + round(impulses.REACH_MS / 1000 * self._rate), len(piece) - order)
+        mended, _ = impulses.mend(piece, start, [stop], a, power, self._rate, limit, furthest=stop)
         return np.concatenate((mended.sound, piece[mended.stop : stop]))
 
 
