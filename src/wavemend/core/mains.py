@@ -111,8 +111,7 @@ def contrasts(power: npt.NDArray[np.float32], by: Scale) -> npt.NDArray[np.float
 def candidates(family_hz: float, spread: float = SPREAD) -> Floats:
     """Fundamentals to try around a mains frequency, in Hz."""
     half = round(family_hz * spread / STEP_HZ)
-    grid: Floats = family_hz + STEP_HZ * np.arange(-half, half + 1)
-    return grid
+    return np.asarray(family_hz + STEP_HZ * np.arange(-half, half + 1), np.float64)
 
 
 def bins_of(f0_hz: Floats, bins: int, by: Scale) -> npt.NDArray[np.int64]:
@@ -157,11 +156,11 @@ def track(contrast: npt.NDArray[np.float32], f0_hz: Floats, centre_hz: float) ->
     weigh more; then those that stand out nearly all the time, which the notes of music do not.
     """
     k = np.arange(1, contrast.shape[2] + 1)
-    weight: Floats = k**-0.5
+    weight = np.asarray(k**-0.5, np.float64)
     rows = np.arange(len(contrast))
     away = STRAY_COST_DB * ((f0_hz - centre_hz) / (0.01 * centre_hz)) ** 2
     for _ in range(3):
-        weight = weight / weight.sum()
+        weight = np.asarray(weight / weight.sum(), np.float64)
         score = (contrast @ weight.astype(np.float32)).astype(np.float64) - away
         path = best_path(score)
         lasting = np.asarray(np.percentile(contrast[rows, path], 25, axis=0), np.float64)

@@ -24,9 +24,10 @@ HIGHEST_HZ = 15_000.0
 LOWEST_HZ = 2_200.0
 HIGHEST_SHARE = 0.85  # of half the sample rate
 STEP_HZ = 125.0  # width of the bands in which the spectrum is looked at
-MIN_DROP_DB = 20.0
-MIN_STEEPNESS_DB = 14.0  # more than what lies just below falls over as wide a stretch
+MIN_DROP_DB = 24.0
+MIN_STEEPNESS_DB = 18.0  # more than what lies just below falls over as wide a stretch
 EDGE_SHARE = 0.08  # of its frequency: within that to either side the sound ends
+ENDS_DB = 12.0  # below the level before the edge, there the sound ends
 FLOOR_DB = -130.0
 QUIET = 1e-4
 MIN_FRAMES = 6
@@ -95,7 +96,7 @@ class BandwidthDetector:
         step_hz = nyquist / (len(power) - 1) * width
         bands = power[: len(power) // width * width].reshape(-1, width).mean(axis=1)
         level = np.maximum(10 * np.log10(bands + 1e-20), FLOOR_DB)
-        best: tuple[float, int, float] | None = None
+        best: tuple[float, int, float, float] | None = None
         for edge in range(round(LOWEST_HZ / step_hz), len(level) - 4):
             if edge * step_hz > min(HIGHEST_HZ, HIGHEST_SHARE * nyquist):
                 break
@@ -105,11 +106,14 @@ class BandwidthDetector:
             drop = below - float(np.percentile(level[edge + wide :], 95))
             steep = drop - max(further - below, 0.0)
             if drop >= MIN_DROP_DB and steep >= MIN_STEEPNESS_DB and (best is None or steep > best[0]):
-                best = (steep, edge, drop)
+                best = (steep, edge, drop, below)
         if best is None:
             return []
-        steep, edge, drop = best
-        cutoff = edge * step_hz
+        steep, edge, drop, below = best
+        falls = np.flatnonzero(level[edge:] < below - ENDS_DB)
+        cutoff = (edge + int(falls[0])) * step_hz
+        if cutoff > HIGHEST_HZ:
+            return []
         confidence = float(np.clip(0.6 + (steep - MIN_STEEPNESS_DB) / 60, 0.6, 0.97))
         return [
             Finding(

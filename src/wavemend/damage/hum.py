@@ -70,7 +70,8 @@ def draw(
     }
 
 
-def hum_of(samples: int, format: Format, drawn: Drawn) -> np.ndarray:
+def hum_of(samples: int, format: Format, drawn: Drawn) -> npt.NDArray[np.float64]:
+    """The hum alone, before it is scaled, (samples,)."""
     time = np.arange(samples) / format.sample_rate
     wander = 2 * np.pi / drawn["drift_s"]
     turn = time - drawn["drift"] / wander * np.cos(wander * time + drawn["drift_phase"])
@@ -79,7 +80,7 @@ def hum_of(samples: int, format: Format, drawn: Drawn) -> np.ndarray:
     hum = np.zeros(samples)
     for k, (level, start) in enumerate(zip(drawn["levels"], drawn["phases"], strict=True), 1):
         hum += level * np.cos(k * phase + start)
-    return hum * swing
+    return np.asarray(hum * swing, np.float64)
 
 
 def apply(samples: Samples, format: Format, drawn: Drawn) -> Samples:
@@ -87,7 +88,7 @@ def apply(samples: Samples, format: Format, drawn: Drawn) -> Samples:
     hum = hum_of(samples.shape[1], format, drawn) * np.asarray(drawn["gains"])[:, np.newaxis]
     energy = float((samples.astype(np.float64) ** 2).sum())
     gain = np.sqrt(energy / ((hum**2).sum() + 1e-30)) * 10 ** (-drawn["sdr_db"] / 20)
-    return (samples + gain * hum).astype(np.float32)
+    return np.asarray(samples + gain * hum, np.float32)
 
 
 class HumDetector:

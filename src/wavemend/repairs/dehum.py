@@ -29,7 +29,7 @@ BLOCKS_PER_FRAME = 48
 FRAMES_PER_CHUNK = 8
 ITERATIONS = 3
 PAST = 2  # times more is seen of what has gone by than of what comes
-LASTING_DB = 6.0  # three harmonics that stand out so far are believed without a finding's word
+LASTING_DB = 8.0  # three harmonics that stand out so far are believed without a finding's word
 SMOOTH_OVER = 3  # frames of the track on either side
 LAG = 4  # frames between the phases that are compared
 REFINED_OVER = 10  # frames on either side over which the frequency is refined
@@ -95,12 +95,13 @@ class HumRemover(Chunked):
     def _wave(self, f0_hz: float) -> Complex:
         """One block of each harmonic, its phase zero in the middle, (block, harmonics)."""
         time = (np.arange(self._block) - (self._block - 1) / 2) / self.format.sample_rate
-        return np.exp(2j * np.pi * f0_hz * time[:, np.newaxis] * self._k).astype(np.complex64)
+        wave = np.exp(2j * np.pi * f0_hz * time[:, np.newaxis] * self._k)
+        return np.asarray(wave, np.complex64)
 
     def _demodulate(self, window: Window, count: int) -> None:
         rate, block = self.format.sample_rate, self._block
         start = self._frame * (self._first + len(self._f0))
-        middles = start + block * (np.arange(count * BLOCKS_PER_FRAME) + 0.5)
+        middles = np.asarray(start + block * (np.arange(count * BLOCKS_PER_FRAME) + 0.5), np.float64)
         f0 = self._track.at(middles)
         advance = 2 * np.pi * f0 * block / rate
         phase = np.mod(self._end_phase + np.cumsum(advance) - 0.5 * advance, 2 * np.pi)
@@ -119,7 +120,8 @@ class HumRemover(Chunked):
         self._refine(count)
 
     def _rotation(self, phase: Floats) -> Complex:
-        return np.exp(1j * np.mod(phase[:, np.newaxis] * self._k, 2 * np.pi).astype(np.float32))
+        angle = np.mod(phase[:, np.newaxis] * self._k, 2 * np.pi).astype(np.float32)
+        return np.asarray(np.exp(1j * angle), np.complex64)
 
     def _refine(self, count: int) -> None:
         """Correct the track by the phases of the lower harmonics, for frames whose surroundings are known."""
@@ -185,7 +187,7 @@ class HumRemover(Chunked):
         smooth = smooth * self._rotation(phase + missed)
         wave = self._wave(float(self._f0[np.clip(begin, 0, len(at) - 1) :][:FRAMES_PER_CHUNK].mean()))
         hum = smooth.real @ wave.real.T - smooth.imag @ wave.imag.T
-        return hum.reshape(len(hum), -1)[:, : window.length]
+        return np.asarray(hum.reshape(len(hum), -1)[:, : window.length], np.float32)
 
     def _shift(self, lines: Complex, level: Complex, sure: npt.NDArray[np.float32]) -> Floats:
         """By how much the phase of the fundamental differs from the one believed, in each frame."""
@@ -201,7 +203,8 @@ class HumRemover(Chunked):
         held = len(self._phase)
         beyond = np.maximum(place - (held - 1), 0)
         step = 2 * np.pi * self._f0[-1] * self._block / self.format.sample_rate
-        return self._phase[np.minimum(place, held - 1)] + beyond * step
+        phase: Floats = self._phase[np.minimum(place, held - 1)] + beyond * step
+        return phase
 
     def _forget(self, frame: int) -> None:
         """Drop the frames that are of no more use when the next chunk begins with `frame`."""
