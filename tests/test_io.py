@@ -297,3 +297,14 @@ def test_a_wav_that_grows_beyond_four_gigabytes_becomes_rf64(tmp_path: Path) -> 
         path.unlink()
     with pytest.raises(InputError, match="4 GiB"):
         containers.finished(containers.fresh("AIFF", Format(48_000, 2), length, encoding))
+
+
+def test_bits_below_the_valid_ones_stay_where_nothing_changed() -> None:
+    """A header may be wrong about how many bits count: what is there is kept all the same."""
+    encoding = Encoding("int", 24, valid=20)
+    native = (np.arange(-500, 500, dtype=np.int32)[np.newaxis] << 8) + 256
+    restored = to_float(native).copy()
+    restored[0, 10] = 0.25
+    out, changed, _ = merge(native, restored, encoding, 0, encoding)
+    assert changed == 1 and np.flatnonzero(out != native).tolist() == [10]
+    assert out[0, 10] % 2**12 == 0
