@@ -135,7 +135,7 @@ def _walk(
             length -= header
         if length == 0xFFFFFFFF and name in sizes:
             length = sizes[name]
-        if data < 0 and name[:4] == data_id:
+        if data < 0 and _is(name, data_id):
             if length == -1 and not style.counts_header:
                 length = size - body
             data, length = len(found), _data_size(file, length, body, size, style)
@@ -164,6 +164,11 @@ def _data_size(file: BinaryIO, length: int, body: int, size: int, style: _Style)
     )
 
 
+def _is(id: bytes, name: bytes) -> bool:
+    """Whether a chunk has this name; in W64 the whole GUID must fit."""
+    return id in (name, name + W64_TAIL)
+
+
 def _is_name(name: bytes) -> bool:
     return all(32 <= byte < 127 for byte in name)
 
@@ -179,7 +184,7 @@ def _pad(file: BinaryIO, at: int, length: int, style: _Style) -> int:
 
 
 def _find(chunks: list[Chunk], name: bytes) -> Chunk | None:
-    return next((chunk for chunk in chunks if chunk.id[:4] == name), None)
+    return next((chunk for chunk in chunks if _is(chunk.id, name)), None)
 
 
 def _need(file: BinaryIO, chunks: list[Chunk], name: bytes, least: int) -> bytes:
