@@ -133,15 +133,16 @@ def fill(sound: Floats, missing: Mask, a: Floats) -> Floats:
 def unmix(error: Floats, a: Floats, power: float, template: Floats, variance: Floats) -> tuple[Floats, float]:
     """What was added to a sound over m samples, (m,), and -2 log likelihood of that explanation.
 
-    `error` (>= m + p,) is the prediction error from the first of these samples on, `power` its
-    usual power. What was added is thought to be the template, give or take an independent
+    `error` is the prediction error from the first of these samples on, `power` its usual
+    power; give m + p errors or more, fewer only where the recording ends. What was added is thought to be the template, give or take an independent
     Gaussian of this variance at each sample; the estimate is the most probable one. Without
     a template and with a large variance it is the difference to `fill`. Likelihoods of
     explanations of the same `error` may be compared.
     """
     count, order = len(template), len(a) - 1
-    rest = error.copy()
-    rest[: count + order] -= np.convolve(template, a)
+    rest = np.zeros(max(len(error), count + order))
+    rest[: len(error)] = error
+    rest[: min(len(error), count + order)] -= np.convolve(template, a)[: len(error)]
     toward = np.correlate(rest[: count + order], a, "valid")
     lags = np.convolve(a, a[::-1])[order:]
     width = min(order, count - 1)
