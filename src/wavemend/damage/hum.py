@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import fft
 
 from wavemend.core import mains
 from wavemend.core.blocks import Grid, Window
@@ -19,6 +20,7 @@ from wavemend.core.types import Finding, Format, Region, Samples
 from wavemend.damage import Damage, Drawn
 
 TOP_HZ = 5_000.0
+PERIOD = 16_384  # points of the table that a simulated hum is read from
 FRAMES_PER_WINDOW = 8
 FRAMES_PER_STRETCH = 64
 MIN_FRAMES = 8
@@ -75,11 +77,15 @@ def hum_of(samples: int, format: Format, drawn: Drawn) -> npt.NDArray[np.float64
     time = np.arange(samples) / format.sample_rate
     wander = 2 * np.pi / drawn["drift_s"]
     turn = time - drawn["drift"] / wander * np.cos(wander * time + drawn["drift_phase"])
-    phase = 2 * np.pi * drawn["f0_hz"] * turn
     swing = 10 ** (drawn["swing_db"] / 20 * np.sin(2 * np.pi * time / drawn["swing_s"]))
-    hum = np.zeros(samples)
-    for k, (level, start) in enumerate(zip(drawn["levels"], drawn["phases"], strict=True), 1):
-        hum += level * np.cos(k * phase + start)
+    # one period in a table: a hundred harmonics are right to -70 dB between its points
+    spectrum = np.zeros(PERIOD // 2 + 1, complex)
+    spectrum[1 : len(drawn["levels"]) + 1] = np.asarray(drawn["levels"]) * np.exp(
+        1j * np.asarray(drawn["phases"])
+    )
+    period = fft.irfft(spectrum, PERIOD) * (PERIOD / 2)
+    place = np.mod(drawn["f0_hz"] * turn, 1.0) * PERIOD
+    hum = np.interp(place, np.arange(PERIOD + 1), np.append(period, period[0]))
     return np.asarray(hum * swing, np.float64)
 
 

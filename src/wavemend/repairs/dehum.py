@@ -30,6 +30,7 @@ FRAMES_PER_CHUNK = 8
 ITERATIONS = 3
 PAST = 2  # times more is seen of what has gone by than of what comes
 LASTING_DB = 8.0  # three harmonics that stand out so far are believed without a finding's word
+USUAL_STRAY = 0.013  # of such a hum from its family; the note G1 lies at 0.02
 SMOOTH_OVER = 3  # frames of the track on either side
 LAG = 4  # frames between the phases that are compared
 REFINED_OVER = 10  # frames on either side over which the frequency is refined
@@ -278,7 +279,12 @@ class _Track:
         ]
         best = int(np.argmax([lasting.sum() for _, lasting in tracks]))
         path, lasting = tracks[best]
-        if not self.found and (self._known or int((lasting > LASTING_DB).sum()) >= 3):
+        hum = (
+            int((lasting > LASTING_DB).sum()) >= 3
+            and lasting[:4].max() > LASTING_DB
+            and abs(path.mean() / self._centres[best] - 1) < USUAL_STRAY
+        )
+        if not self.found and (self._known or hum):
             self.found = True
             self._grids, self._scores = [self._grids[best]], [self._scores[best]]
             self._centres = [self._centres[best]]
