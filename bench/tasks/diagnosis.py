@@ -37,7 +37,7 @@ class Tally:
 
 def run(material: Material, quick: bool) -> Section:
     """All kinds over clips of speech and music."""
-    each, seconds = (3, 5.0) if quick else (40, 10.0)
+    each, seconds = (3, 5.0) if quick else (30, 10.0)
     clips = material.clips("speech", each, seconds) + material.clips("music", each, seconds)
     tallies = {name: Tally() for name in damages}
     for clip in clips:
