@@ -12,7 +12,7 @@ from bench.material import Clip, Material, seed_of
 from bench.measure import cut_share, estoi, lsd, pesq_wb, si_sdr
 from bench.peers import audiojs, ffmpeg, python
 from bench.report import Cell, Section, Table, mean
-from bench.systems import Array, System, ours, untouched
+from bench.systems import Array, System, ours, untouched, use
 from bench.tasks.pairs import Pair, head, rows
 
 SPEECH_DB = (0, 5, 10, 15, 20)
@@ -77,14 +77,16 @@ def _measures(title: str, pairs: Sequence[Pair]) -> Table:
         "LSD, dB": lambda p, out: lsd(p.clean, out, p.rate),
         "cut > 3 dB": lambda p, out: cut_share(p.clean, out, p.rate),
     }
-    pooled = [Pair("all", p.clean, p.damaged, p.rate, p.facts) for p in pairs]
     made: list[list[Cell]] = []
     for system in _systems():
-        cells: list[Cell] = []
-        for measure in measures.values():
-            row = rows(pooled, [system], lambda p, out, m=measure: [m(p, out)], mean)[0]
-            cells.append(row[1])
-        made.append([row[0], *cells])
+        if system.missing:
+            made.append([f"{system.name} (missing: {system.missing})", *[None] * len(measures)])
+            continue
+        outs = [
+            (pair, ran.out) for pair in pairs if (ran := use(system, pair.damaged, pair.rate, pair.facts))
+        ]
+        means = [mean([measure(pair, out) for pair, out in outs]) for measure in measures.values()]
+        made.append([system.name, *means])
     return Table(
         title,
         "Mean over clips and levels; – where the measure is not installed.",
