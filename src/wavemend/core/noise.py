@@ -37,7 +37,7 @@ _MEDIAN_BIAS_DB = 0.18
 
 def frame_length(sample_rate: int, ms: float = 40.0) -> int:
     """The power of two that comes nearest to so many milliseconds, in samples."""
-    return max(16, 2 ** round(math.log2(ms / 1000 * sample_rate)))
+    return max(16, int(2 ** round(math.log2(ms / 1000 * sample_rate))))
 
 
 def band_bins(sample_rate: int, n_fft: int) -> list[tuple[int, int, int]]:
@@ -146,12 +146,14 @@ class FloorTracker:
 
     `start` is the floor to begin with, (channels, bins), or None where nothing is known.
     From a known floor it moves slowly and at most MAX_DRIFT_DB away, so that sound that
-    lasts is not taken for noise; an unknown one is the least of the last chunks' low levels.
+    lasts is not taken for noise; an unknown one is the least of the last chunks' low levels
+    in bands where these agree.
     """
 
     MAX_DRIFT_DB = 4.0
     STEADY = 1.7  # what a smoothed cell of noise does not exceed, over the floor
     MEMORY_CHUNKS = 16
+    AGREEMENT = 1.35
 
     def __init__(self, start: Array | None, bands: list[tuple[int, int, int]], pace: float) -> None:
         self._start, self._bands, self._pace = start, bands, pace
@@ -182,12 +184,14 @@ class FloorTracker:
         return floor.astype(np.float32)
 
     def _lowest(self, smoothed: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        low = np.stack(
-            [np.quantile(smoothed[:, :, a:b], 0.1, axis=(1, 2)) for _, a, b in self._bands], axis=1
-        )
-        self._lows = [*self._lows[1 - self.MEMORY_CHUNKS :], 10 * np.log10(low + 1e-20) + 0.8]
-        least = np.min(self._lows, axis=0)
-        return np.asarray(10 ** (self._at_bins(least, smoothed.shape[2]) / 10), np.float32)
+        cells = (smoothed[:, :, a:b] for _, a, b in self._bands)
+        least, low, more = np.stack([np.quantile(c, (0.02, 0.05, 0.1), axis=(1, 2)) for c in cells], axis=2)
+        # a floor is where the quietest cells agree; sound thins out without an end
+        found = np.where(more < self.AGREEMENT * least, 10 * np.log10(low + 1e-20) + 1.2, np.inf)
+        self._lows = [*self._lows[1 - self.MEMORY_CHUNKS :], found]
+        levels = np.min(self._lows, axis=0)
+        levels[np.isinf(levels)] = -200.0
+        return np.asarray(10 ** (self._at_bins(levels, smoothed.shape[2]) / 10), np.float32)
 
     def _at_bins(self, levels: Array, bins: int) -> Array:
         return np.array([np.interp(np.arange(bins), self._places, row) for row in levels])

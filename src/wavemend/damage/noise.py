@@ -36,11 +36,18 @@ LEVEL_SLACK_DB = 0.6  # how far a steady floor may wander
 TEST_SLACK_DB = 0.12  # real noise is not quite Gaussian, and not quite flat within a band
 MIN_PATCHES, MIN_PRESENCE = 6, 0.1
 MIN_HEARD_HZ = 250.0
-AUDIBLE_SNR_DB = 32.0
+INAUDIBLE_DB = -125.0  # densities below it, -81 dBFS if white, are no ground for anything
+AUDIBLE_SNR_DB = 31.0
 STRETCH_PATCHES = 64
 NEIGHBOURS = 4  # stretches to each side that have a say
 SAME_FLOOR_DB = 6.0  # channels whose floors lie nearer are judged together
-REPORT_FROM = 0.2
+REPORT_FROM, LIKELY = 0.2, 0.5
+MAX_SLOPE_DB = 2.0  # of a floor, from band to band
+HIDDEN_DB = 3.5
+FADING_DB = 0.5
+SELDOM_SLACK_DB = 1.0
+WEIGHTS = (-5.67, 3.5, 3.81, 3.53, 0.65, 1.37, -0.43, -0.66, 2.47, 3.37)  # in the order of `belief`
+
 WANDER_S = (4.0, 15.0)
 
 
@@ -139,7 +146,7 @@ def examine(level: Array, spread: Array, peak: Array, bands: list[tuple[int, int
     root = np.sqrt([last - first for _, first, last in bands])
     sigma = LEVEL_SIGMA_DB / root
     reach = np.hypot(sigma, LEVEL_SLACK_DB)
-    alive = level > SILENCE_DB
+    alive = level > INAUDIBLE_DB
     like = alive & (np.abs(spread - NOISE_SPREAD_DB) < 3 * SPREAD_SIGMA_DB / root + TEST_SLACK_DB)
     like &= np.abs(peak) < 3 * PEAK_SIGMA_DB / root + TEST_SLACK_DB
     quartiles = np.full((3, len(bands)), SILENCE_DB)
@@ -147,6 +154,7 @@ def examine(level: Array, spread: Array, peak: Array, bands: list[tuple[int, int
         if like[:, k].any():
             quartiles[:, k] = np.quantile(level[like[:, k], k], (0.25, 0.5, 0.75))
     floor = quartiles[1]
+    lowest = np.quantile(level, 0.05, axis=0) + 1.3 * reach
     near = like & (np.abs(level - floor) < 2.5 * reach)
     below = np.mean(alive & (level < floor - 3 * reach), axis=0)
     share = near.mean(axis=0)
@@ -159,7 +167,7 @@ def examine(level: Array, spread: Array, peak: Array, bands: list[tuple[int, int
     heard = hz >= MIN_HEARD_HZ
     width = (quartiles[2] - quartiles[0]) / 1.35 / reach
     return Stretch(
-        floor_db=_whole_floor(floor, evident, level, bands),
+        floor_db=_whole_floor(np.minimum(floor, lowest), evident, share, lowest, bands),
         total=float(np.mean(10 ** ((level + peak) / 10), axis=0) @ weight),
         noise=float(10 ** (floor[evident] / 10) @ weight[evident]),
         evident=float(evident[heard].mean()) if heard.any() else 0.0,
@@ -171,16 +179,37 @@ def examine(level: Array, spread: Array, peak: Array, bands: list[tuple[int, int
 
 
 def _whole_floor(
-    floor: Array, evident: npt.NDArray[np.bool_], level: Array, bands: list[tuple[int, int, int]]
+    floor: Array,
+    evident: npt.NDArray[np.bool_],
+    share: Array,
+    lowest: Array,
+    bands: list[tuple[int, int, int]],
 ) -> Array:
-    """The floor in all of BANDS_HZ: between evident bands straight on, but never above the quietest patches."""
+    """The floor in all of BANDS_HZ, rather too low than too high: what is too high cuts music.
+
+    Bands that show the floor often are believed, and bands that show it seldom only as far
+    as they do not rise above the line between those. Where no floor is evident, something
+    else lies above it: there it goes on, falling, and is held below the quietest patches.
+    """
     whole = np.full(len(BANDS_HZ), SILENCE_DB)
     if not evident.any():
         return whole
     index = np.array([band for band, _, _ in bands])
-    lowest = np.quantile(level, 0.1, axis=0) + 1.0
-    filled = np.interp(index, index[evident], floor[evident])
-    filled = np.where(evident, floor, np.minimum(filled, lowest))
+    firm = evident & (share >= min(0.3, 0.6 * float(share[evident].max())))
+    at, known = index[firm], floor[firm]
+    offset = at - at.mean()
+    slope = float(np.clip(offset @ known / max(offset @ offset, 1.0), -MAX_SLOPE_DB, MAX_SLOPE_DB))
+    filled = np.interp(index, at, known)
+    below, above = np.maximum(at[0] - index, 0), np.maximum(index - at[-1], 0)
+    filled -= below * (max(slope, 0.0) + FADING_DB) + above * (max(-slope, 0.0) + FADING_DB)
+    hidden = (below > 0) | (above > 0)
+    ceiling = np.where(
+        evident,
+        np.minimum(floor, filled + SELDOM_SLACK_DB),
+        lowest - np.where(hidden, HIDDEN_DB, HIDDEN_DB / 2),
+    )
+    filled = np.where(evident, ceiling, np.minimum(filled, ceiling))
+    filled = np.where(firm, floor, filled)
     return np.interp(np.arange(len(BANDS_HZ)), index, filled)
 
 
@@ -203,9 +232,6 @@ def belief(stretch: Stretch, snr_db: float) -> float:
     broad = _logistic((share - 0.1) / 0.02)
     audible = _logistic((AUDIBLE_SNR_DB - snr_db) / 1.2)
     return evidence * broad * audible
-
-
-WEIGHTS = (-1.89, 2.6, 3.22, 2.63, 2.39, 1.79, -1.88, -0.51, 2.13, 2.77)
 
 
 def _logistic(x: float) -> float:
@@ -277,7 +303,8 @@ class NoiseDetector:
         every = own.mean(axis=1)
         judged = [float(every[max(k - NEIGHBOURS, 0) : k + NEIGHBOURS + 1].mean()) for k in range(len(rows))]
         found = []
-        for first, last in runs(np.array(judged) >= REPORT_FROM):
+        least = LIKELY if max(judged) >= LIKELY else REPORT_FROM
+        for first, last in runs(np.array(judged) >= least):
             start = first * STRETCH_PATCHES * self._meter.patch_length
             stop = (
                 self._meter.received

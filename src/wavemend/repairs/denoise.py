@@ -93,11 +93,12 @@ class Denoiser(Chunked):
         """One gain for all channels, (frames, bins), from powers (channels, frames, bins)."""
         wide = uniform_filter1d(power, 2 * WIDE + 1, axis=1, mode="nearest")
         wide = uniform_filter1d(wide, 2 * WIDE + 1, axis=2, mode="nearest")
+        wide = np.maximum(wide, np.float32(1e-20))  # running sums leave rounding, also below 0
         floor = self._tracker.floor(wide)[:, np.newaxis]
         over = power / floor
         near = self._average(over)
         sound = np.maximum(1 - OVERSUBTRACTION / near, 0)
-        sound *= np.clip((wide / floor - 1.1) * 2, 0, 1)
+        sound *= np.clip((wide / floor - 1.2) * 2, 0, 1)
         ratio = self._average(sound * sound * over).max(axis=0)
         gain: Powers = np.maximum(ratio / (1 + ratio), self._least)
         return gain
