@@ -61,10 +61,10 @@ def test_finds_the_frequency_itself() -> None:
     assert sdr(clean, run(REPAIR.open(FORMAT, nameless), damaged)) >= 25
 
 
-def test_without_hum_little_changes() -> None:
+def test_without_hum_nothing_changes() -> None:
     clean = music(12)
     nameless = [Finding("hum", Region(0, clean.shape[1]), 0.5, 0.5)]
-    assert sdr(clean, run(REPAIR.open(FORMAT, nameless), clean)) >= 45
+    assert np.array_equal(run(REPAIR.open(FORMAT, nameless), clean), clean)
 
 
 def test_a_note_on_a_harmonic_survives() -> None:
