@@ -83,16 +83,23 @@ def settle(samples: Samples, format: Format, drawn: Drawn) -> Drawn:
 
 
 def level_for(samples: Samples, sdr_db: float, high: bool = True, low: bool = True) -> float:
-    """The level at which clipping leaves this signal-to-distortion ratio, by bisection; 0 for silence."""
-    x = samples.astype(np.float64)
-    power = float((x**2).sum())
-    below, above = 0.0, float(np.abs(x).max(initial=0.0))
-    for _ in range(40):
-        level = (below + above) / 2
-        clipped = np.clip(x, -level if low else None, level if high else None)
-        enough = float(((x - clipped) ** 2).sum()) <= power * 10 ** (-sdr_db / 10)
-        below, above = (below, level) if enough else (level, above)
-    return above
+    """The level at which clipping leaves this signal-to-distortion ratio; 0 for silence.
+
+    One side alone may not hold enough energy to lose; then nearly all of it is cut.
+    """
+    x = samples.astype(np.float64).ravel()
+    allowed = float((x**2).sum()) * 10 ** (-sdr_db / 10)
+    reachable = np.sort(np.concatenate((x[x > 0] if high else x[:0], -x[x < 0] if low else x[:0])))[::-1]
+    # with the level at the k-th largest, what is lost is sum (a - level)^2 over those above
+    count = np.arange(1, len(reachable) + 1)
+    total, squares = np.cumsum(reachable), np.cumsum(reachable**2)
+    lost = squares - 2 * reachable * total + count * reachable**2
+    k = int(np.searchsorted(lost, allowed, "right")) - 1
+    if k < 0:
+        return 0.0
+    smallest = 1e-6 * float(reachable[0])
+    mean, spread = total[k] / (k + 1), squares[k] - total[k] ** 2 / (k + 1)
+    return float(max(mean - np.sqrt(max((allowed - spread) / (k + 1), 0.0)), smallest))
 
 
 def apply(samples: Samples, format: Format, drawn: Drawn) -> Samples:
@@ -365,7 +372,7 @@ DAMAGE = Damage(
     name="clipping",
     title="clipping",
     params={
-        "sdr_db": Param(10.0, 0.5, 60.0, "dB", "distortion that the level is chosen for"),
+        "sdr_db": Param(30.0, 0.5, 60.0, "dB", "signal over distortion that the level is chosen for"),
         "level": Param(0.0, 0.0, 10.0, "", "clip level, full scale is 1; 0: the one that gives sdr_db"),
         "sides": Param(2, 1, 2, "", "2: both sides are cut, 1: only one, drawn by chance", whole=True),
         "gain_db": Param(0.0, -60.0, 20.0, "dB", "gain after the clipping"),

@@ -25,9 +25,9 @@ from wavemend.engine.sparse import extend
 from wavemend.engine.stream import Chunked, Stream
 from wavemend.repairs import Repair
 
-CHUNK_S, CONTEXT_S = 3.0, 0.5
+CHUNK_S, CONTEXT_S = 1.2, 0.27
 RESOLUTIONS = ((0.186, 2), (0.046, 3))  # seconds; frames before and after that count as neighbours
-SPARSE_SHARE = 0.01  # of samples clipped: below it fewer steps do
+SPARSE_SHARE = 0.02  # of samples clipped: below it fewer steps do
 FEWEST_STEPS = 0.3  # as a share of `iterations`
 
 LONE_COUNT, LONE_TOTAL = 6, 12  # clipped samples in a lone top; in all its surroundings
