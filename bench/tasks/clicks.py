@@ -117,9 +117,10 @@ def _crackle(clips: Sequence[Clip]) -> Table:
         head(pairs),
         rows(pairs, systems, lambda pair, out: [sdr(pair.clean, out)], mean),
         notes=[
+            "An empty cell: took more than three minutes for a clip.",
             "Published for other recordings (as above), speech: RX 12 small 32.9 in, 33.2 out, "
             "medium 20.9, 21.0, "
-            "loud 8.9, 15.5; audiojs 38.6, 33.1, 25.5."
+            "loud 8.9, 15.5; audiojs 38.6, 33.1, 25.5.",
         ],
     )
 
