@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -128,7 +130,7 @@ def test_any_hole_may_be_filled_and_nothing_else_changes(start: int, length: int
     region = Region(start, min(start + length, 30_001))
     stream = repairs["fill"].open(MONO, [Finding("dropouts", region, 0.5, 1.0)], order=64, context_ms=20)
     edges = [0, *sorted(cuts), 30_001]
-    parts = [stream.push(clean[:, a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [stream.push(clean[:, a:b]) for a, b in pairwise(edges)]
     out = np.concatenate([*parts, stream.flush()], axis=1)
     assert np.array_equal(out[:, : region.start], clean[:, : region.start])
     assert np.array_equal(out[:, region.stop :], clean[:, region.stop :])

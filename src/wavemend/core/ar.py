@@ -134,7 +134,8 @@ def unmix(error: Floats, a: Floats, power: float, template: Floats, variance: Fl
     """What was added to a sound over m samples, (m,), and -2 log likelihood of that explanation.
 
     `error` is the prediction error from the first of these samples on, `power` its usual
-    power; give m + p errors or more, fewer only where the recording ends. What was added is thought to be the template, give or take an independent
+    power; give m + p errors or more, fewer only where the recording ends.
+    What was added is thought to be the template, give or take an independent
     Gaussian of this variance at each sample; the estimate is the most probable one. Without
     a template and with a large variance it is the difference to `fill`. Likelihoods of
     explanations of the same `error` may be compared.

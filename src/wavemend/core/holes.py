@@ -41,7 +41,7 @@ class _Open:
 
 
 class HoleDetector:
-    """Finds holes longer than `shortest_s`, up to `longest_s`, in each channel, as findings named `damage`."""
+    """Finds holes longer than `shortest_s`, up to `longest_s`, per channel, as findings named `damage`."""
 
     def __init__(self, format: Format, damage: str, shortest_s: float, longest_s: float) -> None:
         self._rate, self._damage, self._channels = format.sample_rate, damage, format.channels

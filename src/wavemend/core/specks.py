@@ -97,7 +97,7 @@ def _solve(channel: Ints, start: Ints, error: Floats, a: Floats, power: Floats, 
 
 
 def _usual(peak: Samples) -> Samples:
-    """The median peak of some cells around each, (channels, cells): the larger of two neighbouring blocks'."""
+    """The median peak of some cells around each, (channels, cells): the larger of two blocks'."""
     channels, cells = peak.shape
     blocks = cells // SCALE_CELLS
     medians = np.median(peak[:, : blocks * SCALE_CELLS].reshape(channels, blocks, SCALE_CELLS), axis=2)

@@ -24,7 +24,7 @@ from wavemend.damage import Damage, Drawn
 KINDS = ("tick", "pop", "glitch")
 RATIO = 2.0  # of prediction error, over the largest on each side: below, nothing is looked at
 MIN_BEFORE_DB, MAX_AFTER_DB, MIN_GAIN_DB = 16.0, 6.0, 20.0
-MIN_RING_BEFORE_DB, MIN_RING_GAIN_DB = 11.0, 11.0  # for damped oscillations, which sound hardly ever imitates
+MIN_RING_BEFORE_DB, MIN_RING_GAIN_DB = 11.0, 11.0  # for oscillations: sound hardly imitates them
 MIN_PEAK_DB = 3.0  # over the local level: what is smaller is not heard as a click
 MAX_PER_CHUNK = 60  # more is crackle; only those that stand out most are looked at
 QUIET = 1e-3  # the level that clicks are made for where there is less sound
@@ -148,7 +148,7 @@ class ClickDetector:
     def _judge(self, impulse: Impulse, channel: int, origin: int, ratio: float) -> Finding | None:
         gain_db = impulse.before_db - max(impulse.after_db, 0.0)
         width_ms = 1000 * (impulse.stop - impulse.start) / self._rate
-        # the more samples may change, the more of any error they explain; a damped oscillation has four numbers
+        # the more samples may change, the more of any error they explain; an oscillation has four numbers
         ring = impulse.ring_hz > 0
         needed_db = MIN_RING_GAIN_DB + width_ms if ring else MIN_GAIN_DB + min(4.0 * width_ms, 20.0)
         before_db = MIN_RING_BEFORE_DB if ring else MIN_BEFORE_DB

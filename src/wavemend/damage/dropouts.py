@@ -72,7 +72,7 @@ DAMAGE = Damage(
     params={
         "rate_per_s": Param(1.0, 0.0, 10.0, "1/s", "holes a second, on average"),
         "shortest_ms": Param(2.0, 0.1, 400.0, "ms", "length of the shortest hole"),
-        "longest_ms": Param(60.0, 0.1, 400.0, "ms", "length of the longest hole"),
+        "longest_ms": Param(20.0, 0.1, 400.0, "ms", "length of the longest hole"),
         "held": Param(0.2, 0.0, 1.0, "", "share of holes that hold the last value; the others are zero"),
     },
     draw=draw,
