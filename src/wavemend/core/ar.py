@@ -81,28 +81,6 @@ def levinson(lags: Reals) -> tuple[Floats, Floats]:
     return a, error
 
 
-def burg(parts: Floats, order: int) -> Floats:
-    """One model (..., p + 1) for each set of unbroken stretches (..., parts, n), n > p.
-
-    Burg's recursion with the errors of all stretches summed (Burg 1975, "Maximum
-    entropy spectral analysis", for segments): nothing is assumed about what lies
-    between them or outside. Stretches of silence count for nothing.
-    """
-    a = np.zeros((*parts.shape[:-2], order + 1))
-    a[..., 0] = 1.0
-    forward, backward = parts[..., 1:], parts[..., :-1]
-    floor = NOTHING * np.einsum("...pn,...pn->...", parts, parts) + 1e-300
-    for k in range(1, order + 1):
-        power = np.einsum("...pn,...pn->...", forward, forward)
-        power += np.einsum("...pn,...pn->...", backward, backward)
-        shared = np.einsum("...pn,...pn->...", forward, backward)
-        gain = -2.0 * shared / (power + floor)
-        g = gain[..., np.newaxis, np.newaxis]
-        a[..., 1 : k + 1] = a[..., 1 : k + 1] + gain[..., np.newaxis] * a[..., :k][..., ::-1]
-        forward, backward = (forward + g * backward)[..., 1:], (backward + g * forward)[..., :-1]
-    return a
-
-
 def fill(sound: Floats, missing: Mask, a: Floats) -> Floats:
     """(n,) with the samples under `missing` replaced by those that make the residual smallest.
 
@@ -160,8 +138,8 @@ def covariance(parts: Sequence[Floats], order: int) -> Floats:
     """One model (p + 1,) for unbroken stretches (n,), by least squares over prediction both ways.
 
     The modified covariance method (Marple 1980, "A new autoregressive spectrum
-    analysis algorithm"), normal equations summed over the stretches: sharper than
-    Burg's recursion for steady tones. Stretches no longer than p count for nothing.
+    analysis algorithm"), normal equations summed over the stretches: sharp
+    for steady tones. Stretches no longer than p count for nothing.
     """
     moments = np.zeros((order + 1, order + 1))
     for part in parts:
