@@ -6,7 +6,7 @@ import dataclasses
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wavemend.core.types import Finding, Format, Plan, Region, Step
@@ -58,6 +58,7 @@ def test_only_and_strength() -> None:
 spans = st.tuples(st.integers(0, SAMPLES - 1), st.integers(1, SAMPLES)).filter(lambda s: s[0] < s[1])
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.lists(st.tuples(spans, st.floats(0, 1), st.floats(0, 1)), max_size=5))
 def test_a_plan_survives_being_saved(rows: list[tuple[tuple[int, int], float, float]]) -> None:
     found = [Finding("dc", Region(a, b, (1,), (0.0, 5.0)), s, c, {"offset": s}) for (a, b), s, c in rows]
@@ -65,7 +66,7 @@ def test_a_plan_survives_being_saved(rows: list[tuple[tuple[int, int], float, fl
     assert parse_plan(plan_text(plan)) == plan
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.data())
 def test_a_damaged_plan_is_refused_in_one_line(data: st.DataObject) -> None:
     text = plan_text(make_plan([finding("dc"), finding("hum")], FORMAT, SAMPLES))
@@ -89,6 +90,7 @@ json_values = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.data(), json_values)
 def test_any_value_in_any_place_is_read_or_refused(data: st.DataObject, value: object) -> None:
     content = json.loads(plan_text(make_plan([finding("dc")], FORMAT, SAMPLES)))

@@ -16,6 +16,7 @@ class Queue:
     def __init__(self, channels: int) -> None:
         self._parts: list[Samples] = []
         self._whole = np.zeros((channels, 0), np.float32)
+        self._origin = 0  # of _whole; what lies before `start` is forgotten when it has grown
         self.start = 0
         self.stop = 0
 
@@ -28,15 +29,17 @@ class Queue:
     def view(self, start: int, stop: int) -> Samples:
         """Samples start to stop, both within what is held."""
         if self._parts:
-            self._whole = np.concatenate([self._whole, *self._parts], axis=1)
-            self._parts = []
-        return self._whole[:, start - self.start : stop - self.start]
+            held = self._whole[:, self.start - self._origin :]
+            self._whole = np.concatenate([held, *self._parts], axis=1)
+            self._origin, self._parts = self.start, []
+        return self._whole[:, start - self._origin : stop - self._origin]
 
     def drop(self, until: int) -> None:
         """Forget what lies before `until`."""
-        until = min(max(until, self.start), self.stop)
-        self._whole = self.view(until, self.stop).copy()
-        self.start = until
+        self.start = min(max(until, self.start), self.stop)
+        if 2 * (self.start - self._origin) > self._whole.shape[1]:
+            self._whole = self.view(self.start, self.stop).copy()
+            self._origin = self.start
 
 
 @dataclass(frozen=True, slots=True, eq=False)

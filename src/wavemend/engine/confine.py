@@ -16,8 +16,9 @@ class Confined:
     """An inner stream, heard only inside regions, with a strength, faded in and out at their edges.
 
     `fade` is in samples and lies inside the region, so that nothing outside it
-    changes; a region that begins with the recording is not faded in. Where
-    the weight is 0 the output is the input's bits, where it is 1 the inner stream's.
+    changes; a region that begins or ends with the recording is not faded there, for which
+    `fade` samples more are held back. Where the weight is 0 the output is the input's
+    bits, where it is 1 the inner stream's.
     """
 
     def __init__(
@@ -29,31 +30,42 @@ class Confined:
             for channel in range(format.channels)
         ]
         self._next = [0] * format.channels
-        self._dry = Queue(format.channels)
+        self._dry, self._wet = Queue(format.channels), Queue(format.channels)
+        self._end: int | None = None
 
     @property
     def latency(self) -> int:
-        return self._inner.latency
+        return self._inner.latency + self._fade
 
     def push(self, block: Samples) -> Samples:
         self._dry.append(block)
-        return self._mix(self._inner.push(block))
+        self._wet.append(self._inner.push(block))
+        return self._mix(min(self._wet.stop, self._dry.stop - self._fade))
 
     def flush(self) -> Samples:
-        return self._mix(self._inner.flush())
+        self._wet.append(self._inner.flush())
+        self._end = self._dry.stop
+        return self._mix(self._wet.stop)
 
-    def _mix(self, wet: Samples) -> Samples:
-        start, stop = self._dry.start, self._dry.start + wet.shape[1]
+    def _mix(self, stop: int) -> Samples:
+        start, stop = self._dry.start, max(stop, self._dry.start)
         out = self._dry.view(start, stop).copy()
+        wet = self._wet.view(start, stop)
         self._dry.drop(stop)
+        self._wet.drop(stop)
         for channel in range(len(out)):
             for a, b in self._overlapping(channel, start, stop):
                 lo, hi = max(a, start), min(b, stop)
                 part, new = out[channel, lo - start : hi - start], wet[channel, lo - start : hi - start]
-                if self._strength == 1.0 and (a == 0 or lo >= a + self._fade) and hi <= b - self._fade:
+                last = self._end is not None and b >= self._end
+                if (
+                    self._strength == 1.0
+                    and (a == 0 or lo >= a + self._fade)
+                    and (last or hi <= b - self._fade)
+                ):
                     part[:] = new
                     continue
-                weight = self._weight(a, b, lo, hi)
+                weight = self._weight(a, b, lo, hi, last)
                 mixed = (part + weight * (new.astype(np.float64) - part)).astype(np.float32)
                 part[:] = np.where(weight == 1.0, new, np.where(weight == 0.0, part, mixed))
         return out
@@ -67,10 +79,12 @@ class Confined:
             last += 1
         return spans[first:last]
 
-    def _weight(self, a: int, b: int, lo: int, hi: int) -> npt.NDArray[np.float64]:
+    def _weight(self, a: int, b: int, lo: int, hi: int, last: bool) -> npt.NDArray[np.float64]:
         at = np.arange(lo, hi) + 0.5
-        fade = max(self._fade, 1)
-        rise = np.ones(hi - lo) if a == 0 else np.clip((at - a) / fade, 0.0, 1.0)
-        ramp = np.minimum(rise, np.clip((b - at) / fade, 0.0, 1.0)) if self._fade else np.ones(hi - lo)
+        ramp = np.ones(hi - lo)
+        if self._fade and a > 0:
+            ramp = np.clip((at - a) / self._fade, 0.0, 1.0)
+        if self._fade and not last:
+            ramp = np.minimum(ramp, np.clip((b - at) / self._fade, 0.0, 1.0))
         weight: npt.NDArray[np.float64] = self._strength * (0.5 - 0.5 * np.cos(np.pi * ramp))
         return weight
