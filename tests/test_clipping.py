@@ -119,6 +119,9 @@ HARMLESS = {
         0.3 * square(220.3) + 0.2 * square(331.7, 0.25) + 0.25 * square(554.1, 0.125), 16
     ),
     "stairs of a four-bit triangle": lambda: np.round(7.5 * (2 * np.abs(2 * (TIME * 180 % 1) - 1) - 1)) / 9,
+    "square and sine in turn": lambda: np.where(
+        TIME % 0.05 < 0.025, 0.5 * square(220.3), 0.3 * np.sin(2 * np.pi * 313 * TIME)
+    ),
     "gated tone": lambda: 0.7 * np.sin(2 * np.pi * 300 * TIME) * (TIME % 0.3 < 0.15),
     "held samples": lambda: np.repeat(clean()[0][::8], 8)[: len(TIME)],
     "noise at 16 bit": lambda: as_pcm(np.random.default_rng(1).standard_normal(len(TIME)) * 0.02, 16),
