@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+import wavemend
 from wavemend.core.types import Finding, Format
 from wavemend.damage import damages
 from wavemend.engine.stream import run
@@ -88,6 +89,17 @@ def ours(kinds: Sequence[str], title: str = "wavemend") -> System:
         return planned(x[np.newaxis], format, findings)[0]
 
     return System(title, mend, missing)
+
+
+def guarded(kinds: Sequence[str]) -> System:
+    """The whole of restore, kept to these kinds: all detectors, the plan, the repairs and the guard."""
+    bare = ours(kinds)
+
+    def mend(x: Array, rate: int, facts: Mapping[str, Any]) -> Array:
+        only = [kind for kind in kinds if kind in damages]
+        return np.array(wavemend.restore(x, rate, only=only).restored.samples[0])
+
+    return System("wavemend, with the guard", mend, bare.missing)
 
 
 def planned(x: npt.NDArray[np.float32], format: Format, findings: Sequence[Finding]) -> Array:

@@ -12,7 +12,7 @@ from bench.material import Clip, Material, seed_of
 from bench.measure import cut_share, estoi, lsd, pesq_wb, si_sdr
 from bench.peers import audiojs, ffmpeg, python
 from bench.report import Cell, Section, Table, mean
-from bench.systems import Array, System, ours, untouched, use
+from bench.systems import Array, System, guarded, ours, untouched, use
 from bench.tasks.pairs import Pair, head, rows
 
 SPEECH_DB = (0, 5, 10, 15, 20)
@@ -51,6 +51,7 @@ def _systems() -> list[System]:
     return [
         untouched(),
         ours(["noise"]),
+        guarded(["noise"]),
         python.noisereduce(1.0),
         python.noisereduce(0.8),
         ffmpeg.afftdn(),

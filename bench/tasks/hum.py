@@ -8,7 +8,7 @@ from bench.material import Clip, Material, seed_of
 from bench.measure import sdr
 from bench.peers import audiojs, ffmpeg
 from bench.report import Section, Table, mean
-from bench.systems import Array, ours, untouched
+from bench.systems import Array, guarded, ours, untouched
 from bench.tasks.pairs import Pair, head, rows
 
 INPUT_DB = 10.0
@@ -45,7 +45,7 @@ def run(material: Material, quick: bool) -> Section:
         head(pairs),
         rows(
             pairs,
-            [untouched(), ours(["hum"]), ffmpeg.notches(), audiojs.dehum()],
+            [untouched(), ours(["hum"]), guarded(["hum"]), ffmpeg.notches(), audiojs.dehum()],
             lambda pair, out: [sdr(pair.clean, out)],
             mean,
         ),
