@@ -2,6 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 IN ?=
+
+# the work is in many small pieces: threads inside the algebra only get into each other's way
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
 DATA ?=
 
 .PHONY: demo test check bench docs clean

@@ -28,20 +28,24 @@ SECONDS = 2.0
 @lru_cache(maxsize=32)
 def music(format: Format, samples: int, seed: int = 1) -> Samples:
     """Plucked harmonic notes at random times, panned, over a very low floor; peak 0.5."""
+    rate = format.sample_rate
     rng = np.random.default_rng(seed)
     out = rng.standard_normal((format.channels, samples)) * 1e-5
-    time = np.arange(samples) / format.sample_rate
-    for _ in range(max(2, int(6 * samples / format.sample_rate))):
-        start, pitch = rng.uniform(-0.3, time[-1] if samples else 0), 110 * 2 ** (rng.integers(36) / 12)
-        age = np.maximum(time - start, 0)
-        note = np.zeros(samples)
+    last = max(samples - 1, 0) / rate
+    for _ in range(max(2, int(6 * samples / rate))):
+        start, pitch = rng.uniform(-0.3, last), 110 * 2 ** (rng.integers(36) / 12)
+        first = max(0, int(np.ceil(start * rate)))
+        note = np.zeros(min(samples - first, round(4.6 * rate)))
         for k in range(1, 12):
-            if k * pitch < 0.45 * format.sample_rate:
-                note += (
-                    np.sin(2 * np.pi * k * pitch * age + rng.uniform(0, 6)) / k**1.5 * np.exp(-age * (1 + k))
-                )
-        note *= (time >= start) * (1 - np.exp(-age / 0.004))
-        out += note * rng.uniform(0.2, 1.0, (format.channels, 1))
+            if k * pitch < 0.45 * rate:
+                phase = rng.uniform(0, 6)
+                # each partial until it has died away by 80 dB
+                age = (first + np.arange(min(len(note), round(9.2 / (1 + k) * rate)))) / rate - start
+                partial = np.sin(2 * np.pi * k * pitch * age + phase)
+                note[: len(age)] += partial / k**1.5 * np.exp(-age * (1 + k))
+        age = (first + np.arange(len(note))) / rate - start
+        note *= 1 - np.exp(-age / 0.004)
+        out[:, first : first + len(note)] += note * rng.uniform(0.2, 1.0, (format.channels, 1))
     out *= 0.5 / max(np.abs(out).max(), 1e-9)
     out.flags.writeable = False
     samples32 = out.astype(np.float32)
@@ -60,7 +64,7 @@ def _example(repair: Repair, damage: Damage, format: Format) -> tuple[Samples, t
     """Damaged music, long enough that the repair gives something out before it is flushed."""
     shortest = round(SECONDS * format.sample_rate)
     _, truth = _damaged(damage, format, shortest)
-    return _damaged(damage, format, max(shortest, 5 * repair.open(format, truth).latency // 2))
+    return _damaged(damage, format, max(shortest, repair.open(format, truth).latency + shortest // 2))
 
 
 def _outputs(stream: Stream, samples: Samples, cuts: Sequence[int]) -> Iterator[Samples]:

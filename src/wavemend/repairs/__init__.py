@@ -33,6 +33,7 @@ class Repair:
     `longest_ms`: longer regions are left alone by the plan. `fills`: a region is a
     gap, and what is in it means nothing. `takes`: what a steady repair takes away, so
     that the guard can tell it from what is wanted: an even texture, or standing tones.
+    `min_confidence`: less certain findings are left alone by the plan.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Repair:
     longest_ms: float | None = None
     fills: bool = False
     takes: Literal["texture", "tones"] = "texture"
+    min_confidence: float = 0.5
 
     @property
     def params(self) -> dict[str, Param]:

@@ -25,7 +25,6 @@ ORDER = ("declip", "declick", "decrackle", "fill", "dc", "dehum", "denoise")
 """Places first, then what lies under everything: a click spoils the tracking of hum and noise,
 and the exact clip level is lost once anything else has moved the samples."""
 
-MIN_CONFIDENCE = 0.5
 PLAN_VERSION = 1
 
 
@@ -40,8 +39,8 @@ def make_plan(
     """The steps for these findings, in order.
 
     `only` keeps the given kinds of damage; `strength` goes to every step. A finding
-    whose confidence is below 0.5, that no repair treats, or that a repair declines, is
-    left alone with the reason. Raises InputError for an unknown kind or a strength outside 0 to 1.
+    that is less certain than its repair asks for, that is too long for it, or that no repair
+    treats is left alone with the reason. Raises InputError for an unknown kind or a strength outside 0 to 1.
     """
     check_request(strength, only)
     treating = {kind: repair for repair in repairs.values() for kind in repair.treats}
@@ -79,8 +78,8 @@ def _why_not(finding: Finding, repair: Repair | None, format: Format, only: Coll
         return f"{finding.damage}: not asked for"
     if repair is None:
         return f"{finding.damage}: reported only, no repair treats it"
-    if finding.confidence < MIN_CONFIDENCE:
-        return f"{finding.damage}: too uncertain to touch (confidence below {MIN_CONFIDENCE:.0%})"
+    if finding.confidence < repair.min_confidence:
+        return f"{finding.damage}: too uncertain to touch (less than {repair.min_confidence:.0%} sure)"
     if repair.longest_ms is not None:
         length_ms = 1000 * (finding.region.stop - finding.region.start) / format.sample_rate
         if length_ms > repair.longest_ms:
