@@ -9,13 +9,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import make_piece
 import numpy as np
 import pytest
 import soundfile as sf
 
-import contract
 from wavemend import cli
-from wavemend.core.types import Format
+from wavemend.core.types import Samples
 from wavemend.damage import damages
 from wavemend.repairs import repairs
 
@@ -37,17 +37,22 @@ def run(capfd: pytest.CaptureFixture[str]) -> Run:
     return call
 
 
+@pytest.fixture(scope="module")
+def piece() -> Samples:
+    return make_piece.make_piece()[:, : 6 * RATE]
+
+
 @pytest.fixture
-def clean(tmp_path: Path) -> Path:
+def clean(tmp_path: Path, piece: Samples) -> Path:
     path = tmp_path / "clean.wav"
-    sf.write(path, contract.music(Format(RATE, 2), 6 * RATE).T, RATE, subtype="PCM_24")
+    sf.write(path, piece.T, RATE, subtype="PCM_24")
     return path
 
 
 @pytest.fixture
-def offset(tmp_path: Path) -> Path:
+def offset(tmp_path: Path, piece: Samples) -> Path:
     path = tmp_path / "offset.wav"
-    sf.write(path, contract.music(Format(RATE, 2), 6 * RATE).T + 0.05, RATE, subtype="PCM_24")
+    sf.write(path, 0.9 * piece.T + 0.05, RATE, subtype="PCM_24")
     return path
 
 
