@@ -1,4 +1,4 @@
-"""Make the pages that come from the declarations: one for each repair, one for all damage, one for the commands.
+"""Make the pages that come from the declarations: one per repair, one for all damage, one for the commands.
 
 python docs/generate.py            write them
 python docs/generate.py --check    exit with 1 where a page on disk differs
@@ -14,10 +14,12 @@ import click
 
 from wavemend.cli import cli
 from wavemend.core.params import Param
+from wavemend.core.types import Format
 from wavemend.damage import damages
 from wavemend.repairs import repairs
 
 DOCS = Path(__file__).parent
+WIDTH = 90
 NOTE = "<!-- made by docs/generate.py; change the declaration, not this page -->\n"
 
 
@@ -45,10 +47,12 @@ def pages() -> dict[Path, str]:
         made[DOCS / "repairs" / f"{repair.name}.md"] = (
             f"{NOTE}\n# {repair.name}: {repair.title}\n\nTreats: {treats}. "
             f"{'Replaces places' if repair.scope == 'local' else 'Works from end to end of a region'}.\n\n"
-            f"{body(repair.doc)}\n\n    wavemend repair {repair.name} INPUT -o OUT\n\n{table(repair.params)}\n"
+            f"{body(repair.doc)}\n\n    wavemend repair {repair.name} INPUT -o OUT\n\n"
+            f"{table(repair.params)}\n"
         )
     sections = [
-        f"## {d.name}\n\n{d.title}\n\n{body(d.doc)}\n\nTo simulate it: `wavemend damage {d.name} INPUT -o OUT`\n\n"
+        f"## {d.name}\n\n{d.title}\n\n{body(d.doc)}\n\n"
+        f"To simulate it: `wavemend damage {d.name} INPUT -o OUT`\n\n"
         f"{table(d.params)}\n"
         for d in damages.values()
     ]
@@ -59,12 +63,12 @@ def pages() -> dict[Path, str]:
 
 def helps() -> list[str]:
     """The help of each command as the command line prints it."""
-    context = click.Context(cli, info_name="wavemend")
+    context = click.Context(cli, info_name="wavemend", terminal_width=WIDTH)
     texts = [f"```\n{cli.get_help(context)}\n```\n"]
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command is not None
-        inner = click.Context(command, info_name=name, parent=context)
+        inner = click.Context(command, info_name=name, parent=context, terminal_width=WIDTH)
         texts.append(f"## {name}\n\n```\n{command.get_help(inner)}\n```\n")
     return texts
 
@@ -83,7 +87,21 @@ def main() -> int:
     for path in stale:
         path.parent.mkdir(exist_ok=True)
         path.write_text(pages()[path], encoding="utf-8")
+    (DOCS / "before-after.png").write_bytes(picture())
     return 0
+
+
+def picture() -> bytes:
+    """The demo piece, aged and restored, as spectrograms side by side."""
+    sys.path.insert(0, str(DOCS.parent / "examples"))
+    from make_piece import age, make_piece
+
+    from wavemend.restoration.api import restore
+    from wavemend.restoration.picture import before_and_after
+
+    aged, _ = age(make_piece())
+    rate = 48_000
+    return before_and_after(aged, restore(aged, rate).restored.samples, Format(rate, 2))
 
 
 if __name__ == "__main__":

@@ -370,7 +370,7 @@ def _finding(
 
 DAMAGE = Damage(
     name="clipping",
-    title="clipping",
+    title="Clipping",
     params={
         "sdr_db": Param(30.0, 0.5, 60.0, "dB", "signal over distortion that the level is chosen for"),
         "level": Param(0.0, 0.0, 10.0, "", "clip level, full scale is 1; 0: the one that gives sdr_db"),
