@@ -192,9 +192,7 @@ class _Repairs(_Kinds):
             click.Option(["--stop"], type=float, help="end of the span [s]"),
             *(_option(key, param) for key, param in repair.params.items()),
         ]
-        return click.Command(
-            name, params=params, callback=_repair(name), help=repair.doc, short_help=repair.title
-        )
+        return _command(name, params, _repair(name), repair.doc, repair.title)
 
 
 def _repair(name: str) -> Any:
@@ -231,9 +229,7 @@ class _Damages(_Kinds):
             ),
             *(_option(key, param) for key, param in damage.params.items()),
         ]
-        return click.Command(
-            name, params=params, callback=_damage(name), help=damage.doc, short_help=damage.title
-        )
+        return _command(name, params, _damage(name), damage.doc, damage.title)
 
 
 def _damage(name: str) -> Any:
@@ -248,13 +244,30 @@ def _damage(name: str) -> Any:
     return command
 
 
+def _command(
+    name: str, params: list[click.Parameter], callback: Callable[..., None], doc: str, title: str
+) -> click.Command:
+    return click.Command(
+        name,
+        params=params,
+        callback=callback,
+        # \b keeps the lines of a paragraph as they are
+        help="\n\n".join(f"\b\n{paragraph}" for paragraph in doc.strip().split("\n\n")),
+        short_help=title,
+        # --floor_db is as good as --floor-db
+        context_settings={
+            "token_normalize_func": lambda token: token.replace("_", "-"),
+            "max_content_width": 110,
+        },
+    )
+
+
 def _option(name: str, param: Param) -> click.Option:
     unit = f" {param.unit}" if param.unit else ""
     text = f"{param.help}  [{param.low:g} to {param.high:g}{unit}; default {param.default:g}]"
-    names = [f"--{name.replace('_', '-')}", name]
-    if "_" in name:
-        names.insert(1, f"--{name}")
-    return click.Option(names, type=float, default=None, help=text, metavar="NUMBER")
+    return click.Option(
+        [f"--{name.replace('_', '-')}", name], type=float, default=None, help=text, metavar="NUMBER"
+    )
 
 
 cli.add_command(
