@@ -11,9 +11,10 @@ from bench.material import Clip, Material, seed_of
 from bench.report import Section, Table
 from wavemend.core.types import Finding
 from wavemend.damage import Damage, damages
-from wavemend.restoration.plan import MIN_CONFIDENCE
+from wavemend.repairs import repairs
 
 NEAR_MS = 2.0
+LIKELY = 0.5
 BINS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
@@ -62,8 +63,12 @@ def _for(clip: Clip) -> dict[str, Damage]:
 
 
 def sure_ones(findings: Sequence[Finding]) -> list[Finding]:
-    """Those that a plan would act on."""
-    return [f for f in findings if f.confidence >= MIN_CONFIDENCE]
+    """Those that a plan would act on, or report as likely where no repair treats the kind."""
+    return [f for f in findings if f.confidence >= _enough(f.damage)]
+
+
+def _enough(kind: str) -> float:
+    return min((r.min_confidence for r in repairs.values() if kind in r.treats), default=LIKELY)
 
 
 def add_clean(tally: Tally, clip: Clip, found: Sequence[Finding]) -> None:
@@ -125,7 +130,7 @@ def tables(tallies: dict[str, Tally], clips: Sequence[Clip]) -> list[Table]:
         by_event.append([name, t.true_events, t.findings, event_precision, event_recall, f1])
         others = ", ".join(f"{other} {count}" for other, count in t.mistaken_for.most_common())
         mixed.append([name, t.tried, others or "–"])
-    sure = f"findings with a confidence of at least {MIN_CONFIDENCE}"
+    sure = "findings as certain as the plan asks for before it acts"
     return [
         Table(
             "By clip",
