@@ -146,3 +146,13 @@ def test_a_forced_repair_covers_the_span_and_every_channel() -> None:
     assert plan.steps == (Step("dc", {**repairs["dc"].check({}), "strength": 0.5}, (0, 1), "asked for"),)
     with pytest.raises(InputError, match="span"):
         forced_plan(repairs["dc"], FORMAT, SAMPLES, (), (900, 100), {})
+
+
+def test_a_gap_that_is_too_long_is_left_alone_or_refused() -> None:
+    plan = make_plan([finding("dropouts", 0, 48_000)], FORMAT, SAMPLES)
+    assert not plan.steps
+    assert "longer than the 100 ms" in plan.left_alone[0].reason
+    with pytest.raises(InputError, match="longest_ms"):
+        forced_plan(repairs["fill"], FORMAT, SAMPLES, (), (0, 24_000), {})
+    forced = forced_plan(repairs["fill"], FORMAT, SAMPLES, (), (100, 580), {})
+    assert forced.findings == (Finding("dropouts", Region(100, 580), 1.0, 1.0),)

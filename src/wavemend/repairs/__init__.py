@@ -30,8 +30,8 @@ class Repair:
     `open` adds what holds for all: options checked, no finding no change, nothing
     outside the regions, strength.
 
-    `longest_ms`: longer regions are left alone by the plan. `fills`: a region is a
-    gap, and what is in it means nothing. `takes`: what a steady repair takes away, so
+    `fills`: a region is a gap, and what is in it means nothing. An option `longest_ms`
+    says which regions are too long for the repair; the plan leaves them alone. `takes`: what a steady repair takes away, so
     that the guard can tell it from what is wanted: an even texture, or standing tones.
     `min_confidence`: less certain findings are left alone by the plan.
     """
@@ -43,7 +43,6 @@ class Repair:
     own_params: Mapping[str, Param]
     build: Callable[[Format, Sequence[Finding], Options], Stream]
     doc: str
-    longest_ms: float | None = None
     fills: bool = False
     takes: Literal["texture", "tones"] = "texture"
     min_confidence: float = 0.5

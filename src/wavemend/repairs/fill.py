@@ -71,6 +71,7 @@ REPAIR = Repair(
         "context_ms": Param(90.0, 5.0, 500.0, "ms", "sound on each side that the model is fitted to"),
         "longest_ms": Param(100.0, 1.0, 200.0, "ms", "the longest hole that is filled"),
     },
+    fills=True,
     build=build,
     doc=__doc__,
 )

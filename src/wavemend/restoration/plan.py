@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from wavemend import __version__
 from wavemend.core.jsonable import from_plain, to_plain
 from wavemend.core.params import suggest
@@ -181,18 +183,20 @@ def forced_plan(
     if not 0 <= start < stop <= samples:
         raise InputError("the span lies outside the recording, or is empty")
     everywhere = Region(start, stop)
+    checked = repair.check(options)
     if repair.fills and span:
+        length_ms, longest_ms = 1000 * (stop - start) / format.sample_rate, checked.get("longest_ms", np.inf)
+        if length_ms > longest_ms:
+            raise InputError(
+                f"{repair.name}: a gap of {length_ms:.0f} ms is longer than longest_ms, which is {longest_ms:g} ms"
+            )
         chosen = [Finding(repair.treats[0], everywhere, 1.0, 1.0)]
     elif repair.scope == "local":
         chosen = [cut for f in found if (cut := _cut(f, start, stop))]
     else:
         chosen = _everywhere(repair, format, everywhere, found)
     findings = tuple(chosen)
-    steps = (
-        (Step(repair.name, repair.check(options), tuple(range(len(findings))), "asked for"),)
-        if findings
-        else ()
-    )
+    steps = (Step(repair.name, checked, tuple(range(len(findings))), "asked for"),) if findings else ()
     return Plan(format, samples, findings, steps)
 
 
