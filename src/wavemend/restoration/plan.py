@@ -82,12 +82,9 @@ def _why_not(finding: Finding, repair: Repair | None, format: Format, only: Coll
         return f"{finding.damage}: reported only, no repair treats it"
     if finding.confidence < repair.min_confidence:
         return f"{finding.damage}: too uncertain to touch (less than {repair.min_confidence:.0%} sure)"
-    if repair.longest_ms is not None:
-        length_ms = 1000 * (finding.region.stop - finding.region.start) / format.sample_rate
-        if length_ms > repair.longest_ms:
-            return (
-                f"{finding.damage}: longer than the {repair.longest_ms:g} ms that {repair.name} can restore"
-            )
+    longest_ms = repair.check({}).get("longest_ms", np.inf)
+    if 1000 * (finding.region.stop - finding.region.start) / format.sample_rate > longest_ms:
+        return f"{finding.damage}: longer than the {longest_ms:g} ms that {repair.name} can restore"
     return ""
 
 
@@ -188,7 +185,7 @@ def forced_plan(
         length_ms, longest_ms = 1000 * (stop - start) / format.sample_rate, checked.get("longest_ms", np.inf)
         if length_ms > longest_ms:
             raise InputError(
-                f"{repair.name}: a gap of {length_ms:.0f} ms is longer than longest_ms, which is {longest_ms:g} ms"
+                f"{repair.name}: a gap of {length_ms:.0f} ms is longer than its longest_ms ({longest_ms:g} ms)"
             )
         chosen = [Finding(repair.treats[0], everywhere, 1.0, 1.0)]
     elif repair.scope == "local":
