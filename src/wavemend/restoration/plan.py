@@ -185,7 +185,7 @@ def forced_plan(
         length_ms, longest_ms = 1000 * (stop - start) / format.sample_rate, checked.get("longest_ms", np.inf)
         if length_ms > longest_ms:
             raise InputError(
-                f"{repair.name}: a gap of {length_ms:.0f} ms is longer than its longest_ms ({longest_ms:g} ms)"
+                f"{repair.name}: a gap of {length_ms:.0f} ms is longer than longest_ms ({longest_ms:g} ms)"
             )
         chosen = [Finding(repair.treats[0], everywhere, 1.0, 1.0)]
     elif repair.scope == "local":
