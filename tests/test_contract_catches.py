@@ -54,7 +54,7 @@ class Shifts(Wrapped):
 class HearsTheCut(Wrapped):
     def push(self, block: Samples) -> Samples:
         out = self.inner.push(block)
-        return out * np.float32(0.999) if block.shape[1] < 5_000 else out
+        return out * np.float32(0.999) if block.shape[1] < 20_000 else out
 
 
 class Understates(Wrapped):
@@ -90,6 +90,23 @@ class BlowsUp(Wrapped):
         return self.inner.flush() * np.float32(100.0)
 
 
+class WritesToThePast(Wrapped):
+    """Gives out a buffer and goes on writing into it."""
+
+    def __init__(self, inner: Stream) -> None:
+        super().__init__(inner)
+        self.given: list[Samples] = []
+
+    def push(self, block: Samples) -> Samples:
+        self.given.append(self.inner.push(block))
+        return self.given[-1]
+
+    def flush(self) -> Samples:
+        for given in self.given:
+            np.multiply(given, 0.5, out=given)
+        return self.inner.flush()
+
+
 class DoesNothing(Wrapped):
     def push(self, block: Samples) -> Samples:
         self.latency = 0
@@ -104,7 +121,7 @@ class KnowsTheFuture(Wrapped):
 
     def push(self, block: Samples) -> Samples:
         out = self.inner.push(block)
-        return out * np.float32(0.5) if block.shape[1] > 200_000 else out
+        return out * np.float32(0.5) if block.shape[1] >= self.latency + FORMAT.sample_rate else out
 
 
 class Broken(Repair):
@@ -138,6 +155,7 @@ def remade(kind: type[Repair]) -> Repair:
         (IsRandom, contract.check_deterministic),
         (BlowsUp, contract.check_steady_levels),
         (KnowsTheFuture, contract.check_past_is_fixed),
+        (WritesToThePast, contract.check_past_is_fixed),
         (TouchesAlways, contract.check_no_finding_no_change),
         (Shortens, contract.check_short),
     ],
