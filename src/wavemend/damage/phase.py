@@ -33,13 +33,8 @@ EVERY = 4  # of so many stretches one is searched for a delay
 def draw(
     format: Format, samples: int, rng: np.random.Generator, *, kind: int, weak_db: float, delay_ms: float
 ) -> Drawn:
-    """Which channel, and which fault: 0 dead, 1 weak, 2 inverted, 3 delayed, -1 any but dead.
-
-    A lone channel can only be dead or weak; the other faults need one beside it and become weak.
-    """
+    """Which channel, and which fault: 0 dead, 1 weak, 2 inverted, 3 delayed, -1 any but dead."""
     name = KINDS[kind] if kind >= 0 else str(rng.choice(KINDS[1:]))
-    if format.channels == 1 and name in ("inverted", "delayed"):
-        name = "weak"
     channel = int(rng.integers(format.channels))
     jitter = float(rng.uniform(0.8, 1.2))
     measures = {
@@ -183,4 +178,5 @@ DAMAGE = Damage(
     apply=apply,
     detector=PhaseDetector,
     doc=__doc__,
+    min_channels=2,
 )
