@@ -10,7 +10,9 @@ import contract
 from wavemend.core.types import Format, Samples
 from wavemend.engine.stream import run
 from wavemend.repairs import Repair, repairs
-from wavemend.restoration.guard import Guarded, LocalJudge, SteadyJudge
+from wavemend.restoration.guard import Guarded
+from wavemend.restoration.judge_local import LocalJudge
+from wavemend.restoration.judge_steady import SteadyJudge
 
 FORMAT = Format(48_000, 2)
 SECONDS = 6
