@@ -17,7 +17,8 @@ Mask = npt.NDArray[np.bool_]
 
 
 FIRST, LAST = 0.1, 1e-4  # thresholds, relative to the largest coefficient
-MOMENTUM = (0.985, 0.94)  # at the first step and the last
+MOMENTUM = (0.985, 0.94)  # at the first step and the last, at most
+MEMORY = (3.0, 8.0)  # steps that remember, as a divisor of all: with few steps momentum must be less
 
 
 class Gabor:
@@ -68,11 +69,14 @@ def extend(
     """
     frames = [(Gabor(len(x), n_fft), reach) for n_fft, reach in resolutions]
     loudest = [float(np.abs(gabor.analysis(x)).max()) for gabor, _ in frames]
+    momenta = [
+        min(most, max(1 - share / iterations, 0.0)) for most, share in zip(MOMENTUM, MEMORY, strict=True)
+    ]
     now = before = x
     for step in range(iterations):
         done = step / max(iterations - 1, 1)
         gabor, reach = frames[step % len(frames)]
-        momentum = np.float32(MOMENTUM[0] + (MOMENTUM[1] - MOMENTUM[0]) * done)
+        momentum = np.float32(momenta[0] + (momenta[1] - momenta[0]) * done)
         cells = gabor.analysis(now + momentum * (now - before))
         weight = _over_frames(cells.real**2 + cells.imag**2, reach)
         threshold = loudest[step % len(frames)] * FIRST * (LAST / FIRST) ** done
