@@ -136,12 +136,16 @@ def best_path(score: Floats) -> npt.NDArray[np.int64]:
     total = score[0].copy()
     came = np.zeros((frames, count), np.int64)
     moves = np.arange(-MOVE, MOVE + 1)
+    cost = MOVE_COST_DB * moves**2.0
+    padded = np.full(count + 2 * MOVE, -np.inf)
+    near = np.lib.stride_tricks.sliding_window_view(padded, 2 * MOVE + 1)
+    columns = np.arange(count)
     for m in range(1, frames):
-        padded = np.pad(total, MOVE, constant_values=-np.inf)
-        options = np.stack([padded[MOVE + d : MOVE + d + count] - MOVE_COST_DB * d * d for d in moves])
-        pick = options.argmax(axis=0)
-        came[m] = np.clip(np.arange(count) + moves[pick], 0, count - 1)
-        total = options[pick, np.arange(count)] + score[m]
+        padded[MOVE:-MOVE] = total
+        options = near - cost
+        pick = options.argmax(axis=1)
+        came[m] = columns + moves[pick]
+        total = options[columns, pick] + score[m]
     path = np.zeros(frames, np.int64)
     path[-1] = int(total.argmax())
     for m in range(frames - 1, 0, -1):

@@ -3,233 +3,247 @@
 Use when: a steady tone of 50 or 60 Hz and its harmonics lies under the recording, also one
           that drifts with the speed of a tape.
 Not for:  machines, fans and generators whose pitch wanders by more than some percent.
-Method:   the fundamental is tracked over all harmonics together; each harmonic is brought
-          down to zero frequency along that track, its complex amplitude is estimated over
-          some seconds with weights that leave out the moments when music or speech
-          covers it (an M-estimate with Cauchy weights), and the sum of all is subtracted. A
-          harmonic that is not certain is subtracted in part or not at all.
+Method:   a rough track of the fundamental is found over all harmonics together; each harmonic
+          is brought down to zero frequency along it; then one phase for all and the amplitude
+          of each are fitted to what is seen some seconds before and after, with weights that
+          leave out the moments when music or speech covers a harmonic (see core/harmonics.py).
+          Their sum is subtracted. A harmonic that is not certain is subtracted in part or
+          not at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import fft
 
-from wavemend.core import mains
+from wavemend.core import harmonics, mains
 from wavemend.core.blocks import Window
+from wavemend.core.harmonics import Complexes, Fit, Floats
 from wavemend.core.params import Options, Param
 from wavemend.core.types import Finding, Format, Samples
 from wavemend.engine.stream import Chunked, Stream
 from wavemend.repairs import Repair
 
-BLOCKS_PER_S = 375
-BLOCKS_PER_FRAME = 48
-FRAMES_PER_CHUNK = 8
-ITERATIONS = 3
-PAST = 2  # times more is seen of what has gone by than of what comes
+BLOCKS_PER_S = 200
+BLOCKS_PER_UNIT = 16
+UNITS_PER_CHUNK = 50
+UNITS_PER_WAVE = 6  # brought down with waves of one frequency, and turned block by block to the track's
+MIN_UNITS = 12
+ROUGH = 32  # harmonics that are looked at for the phase, before all are for the amplitudes
+PERIOD = 16_384  # points of the table that the hum is read from
+FADE_UNITS = 4  # from one estimate to the next
+SEARCH_HZ = 1.2  # round the mains' frequency, for one that does not move
 LASTING_DB = 8.0  # three harmonics that stand out so far are believed without a finding's word
 USUAL_STRAY = 0.013  # of such a hum from its family; the note G1 lies at 0.02
 SMOOTH_OVER = 3  # frames of the track on either side
-LAG = 4  # frames between the phases that are compared
-REFINED_OVER = 10  # frames on either side over which the frequency is refined
-PHASE_OVER = 8  # frames on either side that agree on a phase
-STILL = 100.0  # what speaks against a shift of phase, in 1/rad²
-REFINED_WITH = 24  # harmonics
+TRACKED_FRAMES = 60
 
-Complex = npt.NDArray[np.complex64]
-Floats = npt.NDArray[np.float64]
+Phase = Callable[[Floats], Floats]
+"""Of the fundamental, in rad, at places counted in samples."""
 
 
 class HumRemover(Chunked):
-    """Estimates and subtracts the harmonics of one fundamental in all channels.
+    """Estimates and subtracts the harmonics of one fundamental in some channels.
 
-    Stages, each on what the one before has made final: the track of the fundamental,
-    the harmonics along it in frames of an eighth of a second, a correction of the
-    track by their phases, and their amplitudes, for which `context_s` are seen on
-    either side.
+    For each chunk a fit over `context_s` before and after it. Where one fit gives way to the
+    next, they are faded into each other.
     """
 
-    def __init__(self, format: Format, f0_hz: float | None, context_s: float, top_hz: float) -> None:
+    def __init__(
+        self, format: Format, channels: Collection[int], f0_hz: float | None, context_s: float, top_hz: float
+    ) -> None:
         rate = format.sample_rate
         self._by = mains.scale(rate)
         self._block = max(1, round(rate / BLOCKS_PER_S))
-        self._frame = self._block * BLOCKS_PER_FRAME
-        self._context = max(FRAMES_PER_CHUNK, round(context_s * rate / self._frame))
-        ahead = self._by.reach + self._by.margin + 2 * self._by.hop + (LAG + 1) * self._frame
-        super().__init__(
-            format,
-            hop=self._frame * FRAMES_PER_CHUNK,
-            left=2 * self._by.reach + 2 * self._by.margin + 2 * self._by.hop,
-            right=self._context * self._frame + ahead,
-        )
+        self._unit = self._block * BLOCKS_PER_UNIT
+        self._unit_s = self._unit / rate
+        self._context = max(MIN_UNITS, round(context_s / self._unit_s))
+        ahead = self._by.reach + self._by.margin + 3 * self._by.hop
+        hop = self._unit * UNITS_PER_CHUNK
+        super().__init__(format, hop=hop, right=self._context * self._unit + ahead)
+        self._channels = sorted(channels)
+        self._f0_hz, self._top_hz = f0_hz, min(top_hz, 0.45 * rate)
         self._track = _Track(self._by, f0_hz)
-        lowest = self._track.lowest_hz
-        self._k = np.arange(1, max(1, int(min(top_hz, 0.45 * rate) / lowest)) + 1)
-        # frames that are held: index of the first, then one entry each
+        rise = 0.5 - 0.5 * np.cos(np.pi * (np.arange(BLOCKS_PER_UNIT) + 0.5) / BLOCKS_PER_UNIT)
+        self._ramps = (np.stack((rise, 1 - rise)) * 2 / self._unit).astype(np.complex64)
+        # units that are held, from number `_first` on; frame m is centred between units m and m + 1
         self._first = 0
-        self._lines = np.zeros((format.channels, 0, len(self._k)), np.complex64)
-        self._weights = np.zeros((format.channels, 0, len(self._k)), np.float32)
-        self._turn = np.zeros(0)  # advance of phase from the frame before that the track has missed
-        self._phase = np.zeros(0)  # of the fundamental at the middle of each block of the frames held
-        self._f0 = np.zeros(0)  # at the middle of each frame
-        self._end_phase = 0.0
+        self._halves = np.zeros((len(self._channels), 0, 2, 0), np.complex64)
+        self._base = np.zeros(0)  # phase at the end of each unit, along which it was brought down
+        self._now: _Estimate | None = None
+        self._before: _Estimate | None = None
 
     def process(self, window: Window) -> Samples:
         last = window.start - window.lead + window.samples.shape[1]
         ended = last < window.start + window.length + self._grid.right
         self._track.extend(window, last)
         if not self._track.found:
-            self._first = (window.start + window.length) // self._frame
+            self._first = (window.start + window.length) // self._unit
             return window.chunk
-        until = last if ended else self._track.known_until
-        count = (until - self._frame * (self._first + len(self._f0))) // self._frame
-        if count > 0:
-            self._demodulate(window, count)
-        if not len(self._f0):
+        until = (last if ended else self._track.known_until) // self._unit
+        self._before = self._now
+        if until > self._first + len(self._base) and until - self._first >= MIN_UNITS:
+            self._now = self._estimate(window, until)
+        if self._now is None:
             return window.chunk
-        out = window.chunk - self._hum(window)
-        self._forget(window.start // self._frame + FRAMES_PER_CHUNK)
-        return np.asarray(out, np.float32)
+        out = window.chunk.copy()
+        out[self._channels] -= self._hum(window)
+        self._forget((window.start + window.length) // self._unit - self._context)
+        return out
 
-    def _wave(self, f0_hz: float) -> Complex:
-        """One block of each harmonic, its phase zero in the middle, (block, harmonics)."""
-        time = (np.arange(self._block) - (self._block - 1) / 2) / self.format.sample_rate
-        wave = np.exp(2j * np.pi * f0_hz * time[:, np.newaxis] * self._k)
-        return np.asarray(wave, np.complex64)
+    def _estimate(self, window: Window, until: int) -> _Estimate:
+        """Take in the units up to `until`, first roughly, then along the phase that was found with them."""
+        held = len(self._base)
+        start = self._first + held
+        rough = self._track.phase(self.format.sample_rate)
+        if held:
+            seam = np.array([start * self._unit], float)
+            rough = _shifted(rough, float(self._base[-1] - rough(seam)[0]))
+        count = max(1, int(self._top_hz / self._track.centre_hz))
+        halves, base = self._brought_down(window, start, until, rough, min(ROUGH, count))
+        halves = np.concatenate((self._halves[..., : halves.shape[-1]], halves), axis=1) if held else halves
+        base = np.concatenate((self._base, base))
+        phase = self._phase(_lines(halves), base[:-1], held)
+        new, ends = self._brought_down(window, start, until, phase, count)
+        self._halves = np.concatenate((self._halves, new), axis=1) if held else new
+        self._base = np.concatenate((self._base, ends))
+        begin = phase(self._unit * (self._first + 1.0 + np.arange(len(self._base) - 1)))
+        fit = harmonics.fit(_lines(self._halves), self._base[:-1], begin, self._unit_s, ())
+        return _Estimate(fit, self._first, self._unit)
 
-    def _demodulate(self, window: Window, count: int) -> None:
-        rate, block = self.format.sample_rate, self._block
-        start = self._frame * (self._first + len(self._f0))
-        middles = np.asarray(start + block * (np.arange(count * BLOCKS_PER_FRAME) + 0.5), np.float64)
-        f0 = self._track.at(middles)
-        advance = 2 * np.pi * f0 * block / rate
-        phase = np.mod(self._end_phase + np.cumsum(advance) - 0.5 * advance, 2 * np.pi)
-        self._end_phase = float((self._end_phase + advance.sum()) % (2 * np.pi))
-        offset = start - window.start + window.lead
-        sound = window.samples[:, offset : offset + count * self._frame]
-        sound = np.ascontiguousarray(sound).reshape(len(sound), -1, block)
-        wave = self._wave(float(f0.mean())).conj()
-        part = (sound @ wave.real + 1j * (sound @ wave.imag)) * self._rotation(-phase)
-        lines = part.reshape(len(sound), count, BLOCKS_PER_FRAME, -1).mean(axis=2) * (2 / block)
-        self._lines = np.concatenate((self._lines, lines.astype(np.complex64)), axis=1)
-        self._weights = np.concatenate((self._weights, np.ones(lines.shape, np.float32)), axis=1)
-        self._phase = np.concatenate((self._phase, phase))
-        self._f0 = np.concatenate((self._f0, f0.reshape(count, -1).mean(axis=1)))
-        self._turn = np.concatenate((self._turn, np.zeros(count)))
-        self._refine(count)
-
-    def _rotation(self, phase: Floats) -> Complex:
-        angle = np.mod(phase[:, np.newaxis] * self._k, 2 * np.pi).astype(np.float32)
-        return np.asarray(np.exp(1j * angle), np.complex64)
-
-    def _refine(self, count: int) -> None:
-        """Correct the track by the phases of the lower harmonics, for frames whose surroundings are known."""
-        used = min(REFINED_WITH, len(self._k))
-        frames = len(self._f0)
-        if frames < 2 * LAG:
-            return
-        lines = self._lines[:, :, :used]
-        pairs = (lines[:, LAG:] * lines[:, :-LAG].conj()).sum(axis=0)
-        k = self._k[:used]
-        turn = np.zeros((len(pairs), 1))
-        sizes = np.abs(pairs)
-        for _ in range(4):
-            # a pair that does not turn as the others do has a note in it
-            odd = np.angle(pairs * np.exp(-1j * k * LAG * turn))
-            weight = 1 / (0.1 + odd**2)
-            sums, total = _around(weight * pairs), _around(weight * sizes)
-            coherence = np.minimum(np.abs(sums) / (total + 1e-20), 0.999)
-            sharp = (coherence * k) ** 2 / (1 - coherence**2) * (coherence > 0.4)
-            missed = np.angle(sums * np.exp(-1j * k * LAG * turn))
-            sharp = sharp / (1 + (missed / 0.3) ** 2)
-            turn = (
-                turn + ((sharp * missed / (k * LAG)).sum(axis=1) / (sharp.sum(axis=1) + 1e-9))[:, np.newaxis]
+    def _phase(self, lines: Complexes, base: Floats, held: int) -> Phase:
+        """The best of several phases: along the rough track, or straight on, or standing still."""
+        at = self._unit * (self._first + 1.0 + np.arange(len(base)))
+        if self._now is None:
+            near_hz = self._f0_hz or self._track.centre_hz
+            f0 = harmonics.constant_pitch(lines, base, self._unit_s, near_hz, SEARCH_HZ)
+            tries = [base, 2 * np.pi * f0 / self.format.sample_rate * at]
+            schedule: tuple[int, ...] = harmonics.COLD
+        else:
+            straight = self._now.phase(at)
+            along = np.concatenate(
+                (straight[: held - 1], base[held - 1 :] - base[held - 1] + straight[held - 1])
             )
-        new = np.interp(np.arange(frames) - LAG / 2, np.arange(len(turn)), turn[:, 0])
-        done = max(frames - count - REFINED_OVER, 0) if frames > count else 0
-        self._turn[done:] = new[done:]
+            tries = [straight, along]
+            schedule = harmonics.WARM
+        found = [harmonics.follow(lines, base, start, self._unit_s, schedule) for start in tries]
+        best = min(found, key=lambda pair: pair[1])[0]
+        by = harmonics.model(len(base), self._unit_s)
+        first, unit = self._first, self._unit
+        return lambda places: by.phase_at(places / unit - 1 - first, best)
 
-    def _hum(self, window: Window) -> npt.NDArray[np.float32]:
-        """What is subtracted from the chunk."""
-        turned = np.cumsum(self._turn)
-        lines = self._lines * self._rotation(-turned)
-        at = np.arange(lines.shape[1])
-        later = at - at[:, np.newaxis]
-        near = np.where(later > 0, later / self._context, -later / (PAST * self._context))
-        kernel = np.where(near < 1, np.cos(np.pi / 2 * near) ** 2, 0.0).astype(np.float32)
-        weights = self._weights
-        for _ in range(ITERATIONS):
-            total = kernel @ weights
-            level = (kernel @ (weights * lines)) / total
-            away = np.abs(lines - level) ** 2
-            spread = (kernel @ (weights * away)) / total
-            weights = 1 / (1 + away / (spread + np.float32(1e-20)))
-            shift = self._shift(lines, level, weights / (spread + np.float32(1e-20)))
-            lines = lines * self._rotation(-shift)
-            turned = turned + shift
-        self._turn = np.diff(turned, prepend=0.0)
-        self._weights = weights
-        doubt = spread * (kernel**2 @ weights**2) / total**2
-        size = np.abs(level) ** 2
-        level = level * np.maximum(0, 1 - doubt / (size + np.float32(1e-20)))
+    def _brought_down(
+        self, window: Window, start: int, until: int, phase: Phase, count: int
+    ) -> tuple[Complexes, Floats]:
+        """Units `start` to `until`: sums with a rising and a falling ramp, and the phase at the ends."""
+        block = self._block
+        origin = window.start - window.lead
+        sound = window.samples[self._channels, start * self._unit - origin : until * self._unit - origin]
+        sound = sound.reshape(len(sound), -1, block)
+        edges = phase(np.arange(start * BLOCKS_PER_UNIT, until * BLOCKS_PER_UNIT + 1) * float(block))
+        middle = 0.5 * (edges[1:] + edges[:-1])
+        step = UNITS_PER_WAVE * BLOCKS_PER_UNIT
+        parts = []
+        for i in range(0, len(middle), step):
+            j = min(i + step, len(middle))
+            turn = (edges[j] - edges[i]) / ((j - i) * block)  # rad in a sample
+            wave = harmonics.powers_of(-turn * (np.arange(block) - (block - 1) / 2), count)
+            part = sound[:, i:j] @ wave.real + 1j * (sound[:, i:j] @ wave.imag)
+            part = part * harmonics.powers_of(-middle[i:j], count)
+            parts.append(self._ramps @ part.reshape(len(sound), -1, BLOCKS_PER_UNIT, count))
+        return np.concatenate(parts, axis=1), edges[BLOCKS_PER_UNIT::BLOCKS_PER_UNIT]
 
-        begin = window.start // self._frame - self._first
-        blocks = -(-window.length // self._block)
-        place = begin * BLOCKS_PER_FRAME + np.arange(blocks)
-        phase = self._extended_phase(place)
-        where = np.clip((place + 0.5) / BLOCKS_PER_FRAME - 0.5, 0, len(at) - 1)
-        low = np.minimum(where.astype(np.int64), max(len(at) - 2, 0))
-        share = (where - low).astype(np.float32)[:, np.newaxis]
-        high = np.minimum(low + 1, len(at) - 1)
-        smooth = level[:, low] * (1 - share) + level[:, high] * share
-        missed = np.interp(where, at, turned)
-        smooth = smooth * self._rotation(phase + missed)
-        wave = self._wave(float(self._f0[np.clip(begin, 0, len(at) - 1) :][:FRAMES_PER_CHUNK].mean()))
-        hum = smooth.real @ wave.real.T - smooth.imag @ wave.imag.T
-        return np.asarray(hum.reshape(len(hum), -1)[:, : window.length], np.float32)
+    def _hum(self, window: Window) -> Samples:
+        """What is subtracted from the chunk, (its channels, samples)."""
+        assert self._now is not None
+        hum = self._now.hum(window.start, window.length)
+        if self._before is not None and self._before is not self._now:
+            fade = min(FADE_UNITS * self._unit, window.length)
+            share = (0.5 - 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / fade)).astype(np.float32)
+            old = self._before.hum(window.start, fade)
+            hum[:, :fade] = old + share * (hum[:, :fade] - old)
+        return hum
 
-    def _shift(self, lines: Complex, level: Complex, sure: npt.NDArray[np.float32]) -> Floats:
-        """By how much the phase of the fundamental differs from the one believed, in each frame."""
-        pull = (sure * self._k * (lines * level.conj()).imag).sum(axis=(0, 2), dtype=np.float64)
-        stiff = (sure * self._k**2 * np.abs(level) ** 2).sum(axis=(0, 2), dtype=np.float64)
-        shape = np.hanning(2 * PHASE_OVER + 1)
-        inner = slice(PHASE_OVER, PHASE_OVER + len(pull))
-        near = np.convolve(stiff, shape)[inner] + STILL
-        return np.clip(np.convolve(pull, shape)[inner] / near, -0.2, 0.2)
-
-    def _extended_phase(self, place: npt.NDArray[np.int64]) -> Floats:
-        """The phase in the blocks at these places; beyond the last frame it runs on at the last frequency."""
-        held = len(self._phase)
-        beyond = np.maximum(place - (held - 1), 0)
-        step = 2 * np.pi * self._f0[-1] * self._block / self.format.sample_rate
-        phase: Floats = self._phase[np.minimum(place, held - 1)] + beyond * step
-        return phase
-
-    def _forget(self, frame: int) -> None:
-        """Drop the frames that are of no more use when the next chunk begins with `frame`."""
-        drop = min(max(frame - PAST * self._context - self._first, 0), len(self._f0) - 1)
+    def _forget(self, unit: int) -> None:
+        """Drop the units before this one, of which those estimated last are kept alive by the estimate."""
+        drop = min(max(unit - self._first, 0), max(len(self._base) - MIN_UNITS, 0))
         if drop:
-            # the sum of the turns starts at the first frame held: keep the phase that was reached
-            reached = float(self._turn[:drop].sum())
-            self._phase = self._phase[drop * BLOCKS_PER_FRAME :] + reached
-            self._lines = self._lines[:, drop:] * self._rotation(np.array([-reached]))
-            self._end_phase += reached
-            self._weights = self._weights[:, drop:]
-            self._f0, self._turn = self._f0[drop:], self._turn[drop:]
+            self._halves, self._base = self._halves[:, drop:].copy(), self._base[drop:].copy()
             self._first += drop
 
 
-def _around(values: np.ndarray) -> np.ndarray:
-    """Sums over REFINED_OVER rows to either side."""
-    half = REFINED_OVER
-    sums = np.cumsum(np.pad(values, ((half + 1, half), (0, 0))), axis=0)
-    return np.asarray(sums[2 * half + 1 :] - sums[: -2 * half - 1])
+def _lines(halves: Complexes) -> Complexes:
+    """Frames of two units each, half overlapping, (channels, units - 1, harmonics)."""
+    return np.asarray(halves[:, :-1, 0] + halves[:, 1:, 1], np.complex64)
+
+
+def _shifted(phase: Phase, by: float) -> Phase:
+    return lambda places: phase(places) + by
+
+
+@dataclass(frozen=True, eq=False)
+class _Estimate:
+    """A fit whose frame 0 lies at the end of unit `first`."""
+
+    fit: Fit
+    first: int
+    unit: int
+
+    def phase(self, places: Floats) -> Floats:
+        return self.fit.model.phase_at(places / self.unit - 1 - self.first, self.fit.phase)
+
+    def hum(self, start: int, length: int) -> Samples:
+        """(channels, length) from sample `start` on."""
+        levels = self.fit.levels
+        channels, count, _ = levels.shape
+        out = np.zeros((channels, length), np.float32)
+        if not levels.any():
+            return out
+        step = self.unit // BLOCKS_PER_UNIT
+        edges = np.arange(start, start + length + step, step)
+        turns = self.phase(edges.astype(np.float64)) * (PERIOD / (2 * np.pi))
+        turns, steps = np.mod(turns[:-1], PERIOD), np.diff(turns)
+        inside = ((np.arange(step) + 0.5) / step).astype(np.float32)
+        place = turns.astype(np.float32)[:, np.newaxis] + steps.astype(np.float32)[:, np.newaxis] * inside
+        place = place.ravel()[:length]
+        low = place.astype(np.int32)
+        share = place - low
+        low &= PERIOD - 1
+        # one period at each of the level knots, and between them as much of either as is near
+        tables = _tables(levels)
+        frames_per_knot = (self.fit.model.frames - 1) / (count - 1)
+        knot = ((start + 0.5) / self.unit - 1 - self.first) / frames_per_knot
+        pace = 1 / (self.unit * frames_per_knot)
+        for i in range(count - 1):
+            a = 0 if i == 0 else min(max(math.ceil((i - knot) / pace), 0), length)
+            b = length if i == count - 2 else min(max(math.ceil((i + 1 - knot) / pace), 0), length)
+            if a >= b:
+                continue
+            weight = np.clip(knot - i + pace * np.arange(a, b), 0, 1).astype(np.float32)
+            at, part = low[a:b], share[a:b]
+            for c in range(channels):
+                old, new = (
+                    values.take(at) + part * steps_.take(at) for values, steps_ in tables[c, i : i + 2]
+                )
+                out[c, a:b] = old + weight * (new - old)
+        return out
+
+
+def _tables(levels: Complexes) -> npt.NDArray[np.float32]:
+    """One period for each channel and knot, and the steps from each of its points to the next."""
+    spectra = np.zeros((*levels.shape[:2], PERIOD // 2 + 1), np.complex64)
+    spectra[..., 1 : levels.shape[2] + 1] = levels * np.float32(PERIOD / 2)
+    period = fft.irfft(spectra, PERIOD)
+    return np.stack((period, np.roll(period, -1, axis=-1) - period), axis=2)
 
 
 class _Track:
-    """The fundamental from moment to moment, made final as the recording goes on."""
+    """The fundamental from moment to moment, roughly, as far as the recording is known."""
 
     def __init__(self, by: mains.Scale, f0_hz: float | None) -> None:
         self._by = by
@@ -242,7 +256,11 @@ class _Track:
         self._frames = 0
         self._path: Floats = np.zeros(0)
         self.found = False
-        self.lowest_hz = min(float(grid[0]) for grid in self._grids)
+
+    @property
+    def centre_hz(self) -> float:
+        """The usual frequency of the family."""
+        return self._centres[0]
 
     def _centre(self, frame: int) -> int:
         return frame * self._by.hop + self._by.hop // 2 // self._by.factor * self._by.factor
@@ -256,7 +274,7 @@ class _Track:
         """Take in the frames that lie whole within the recording up to sample `last`."""
         by = self._by
         origin = window.start - window.lead
-        while self._centre(self._frames) < origin + by.reach and self._centre(self._frames) < by.reach:
+        while self._centre(self._frames) < by.reach:
             self._frames += 1
             self._kept_from = self._frames
         count = 0
@@ -289,27 +307,37 @@ class _Track:
             self._grids, self._scores = [self._grids[best]], [self._scores[best]]
             self._centres = [self._centres[best]]
         self._path = path
-        spare = len(path) - 60
+        spare = len(path) - TRACKED_FRAMES
         if spare > 0:
             self._scores = [score[spare:] for score in self._scores]
             self._path = path[spare:]
             self._kept_from += spare
 
-    def at(self, samples: Floats) -> Floats:
-        """The fundamental at these samples, in Hz."""
-        centres = self._centre(self._kept_from) + self._by.hop * np.arange(len(self._path))
+    def phase(self, sample_rate: int) -> Phase:
+        """The phase along the track; zero at its first frame, and straight on beyond both ends."""
         shape = np.hanning(2 * SMOOTH_OVER + 3)[1:-1]
         padded = np.pad(self._path, SMOOTH_OVER, mode="reflect" if len(self._path) > SMOOTH_OVER else "edge")
-        smooth = np.convolve(padded, shape / shape.sum(), mode="valid")
-        return np.interp(samples, centres, smooth)
+        f0 = np.convolve(padded, shape / shape.sum(), mode="valid")
+        hop, first = float(self._by.hop), float(self._centre(self._kept_from))
+        reached = np.concatenate(([0.0], np.cumsum(0.5 * (f0[1:] + f0[:-1]) * hop)))
+
+        def at(places: Floats) -> Floats:
+            index = np.clip(((places - first) // hop).astype(np.int64), 0, len(f0) - 1)
+            over = places - first - hop * index
+            bend = np.append(np.diff(f0) / hop, 0.0)[index] * ((over > 0) & (over < hop))
+            turns = reached[index] + f0[index] * over + 0.5 * bend * over**2
+            return np.asarray(2 * np.pi / sample_rate * turns, np.float64)
+
+        return at
 
 
 def build(format: Format, findings: Sequence[Finding], options: Options) -> Stream:
-    """One fundamental for all channels: that of the most certain finding that names one."""
+    """One fundamental for all channels with a finding: that of the most certain one that names it."""
     named = [f for f in findings if isinstance(f.measures.get("f0_hz"), float)]
     best = max(named, key=lambda f: f.confidence, default=None)
     f0_hz = float(best.measures["f0_hz"]) if best is not None else None  # type: ignore[arg-type]
-    return HumRemover(format, f0_hz, options["context_s"], options["top_hz"])
+    channels = [c for c in range(format.channels) if any(f.region.of_channel(c) for f in findings)]
+    return HumRemover(format, channels, f0_hz, options["context_s"], options["top_hz"])
 
 
 REPAIR = Repair(
@@ -319,14 +347,15 @@ REPAIR = Repair(
     scope="steady",
     own_params={
         "context_s": Param(
-            4.0,
-            1.0,
+            8.0,
+            2.0,
             30.0,
             "s",
-            "sound seen ahead; the longer, the safer for notes, the shorter, the faster followed",
+            "sound seen before and after; the longer, the safer for notes, the shorter, the faster followed",
         ),
-        "top_hz": Param(5000.0, 200.0, 20000.0, "Hz", "harmonics above are left in"),
+        "top_hz": Param(9000.0, 200.0, 20000.0, "Hz", "harmonics above are left in"),
     },
     build=build,
     doc=__doc__,
+    takes="tones",
 )
