@@ -136,6 +136,14 @@ def test_same_plan_same_bits(run: Run, offset: Path, tmp_path: Path) -> None:
     assert np.array_equal(sf.read(tmp_path / "c.wav")[0], sf.read(offset)[0])
 
 
+def test_a_plan_never_replaces_its_recording(run: Run, clean: Path, tmp_path: Path) -> None:
+    before = clean.read_bytes()
+    (tmp_path / "link.json").symlink_to(clean)
+    refused(run("plan", clean, "-o", clean), "input")
+    refused(run("plan", clean, "-o", tmp_path / "link.json"), "input")
+    assert clean.read_bytes() == before
+
+
 def test_a_plan_in_a_pipe_is_json(run: Run, offset: Path) -> None:
     code, text, _ = run("plan", offset)
     assert code == 0

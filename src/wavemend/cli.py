@@ -121,9 +121,12 @@ def plan(input: Path, output: Path | None) -> None:
 
     In words on a terminal, as JSON in a pipe or with -o.
     """
+    from wavemend.core.writer import same_file
     from wavemend.restoration import api, words
     from wavemend.restoration.plan import plan_text, save_plan
 
+    if output and same_file(output, input):
+        raise InputError(f"{output}: the plan would replace the input; give another name")
     with _progress() as hook:
         made = api.plan(input, hook=hook)
     if output:
