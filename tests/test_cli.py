@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import soundfile as sf
 
 from wavemend import cli
 from wavemend.core.types import Samples
+from wavemend.core.writer import FileWriter
 from wavemend.damage import damages
 from wavemend.repairs import repairs
 
@@ -212,7 +214,15 @@ def test_bad_usage_is_one_line_and_2(run: Run, clean: Path, tmp_path: Path) -> N
     refused(run("restore", clean, "-o", out, "--strength", 2), "strength")
     refused(run("repair", "dc", clean, "-o", out, "--window-s", 99), "window_s", "30 s")
     refused(run("repair", "dc", clean, "-o", out, "--start", 5, "--stop", 4), "span")
+    refused(run("repair", "dc", clean, "-o", out, "--start", "nan"), "span")
+    refused(run("repair", "dc", clean, "-o", out, "--stop", "inf"), "span")
+    refused(run("restore", clean, "-o", out, "--only", ""), "--only")
+    refused(run("damage", "dc", clean, "-o", out, "--seed", -1), "--seed")
     refused(run("restore", clean, "-o", clean), "input")
+    refused(run("restore"), "INPUT", "restore --help")
+    refused(run("restore", clean, "-o", out, "--strenght", 1), "--strenght")
+    refused(run("repair", "dc", clean), "--output")
+    refused(run("mend", clean), "mend")
     refused(run("restore", clean, "-o", out, "--plan", tmp_path / "none.json"), "none.json")
     assert not out.exists()
 
@@ -248,6 +258,36 @@ def test_our_own_fault_is_1(run: Run, clean: Path, monkeypatch: pytest.MonkeyPat
     assert (code, out) == (1, "")
     assert "fault of wavemend" in err
     assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_stopped_in_the_middle_nothing_is_left(
+    run: Run, offset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    out, residual = tmp_path / "out.wav", tmp_path / "removed.flac"
+    write = FileWriter.write
+
+    def stopped(writer: FileWriter, block: Samples) -> None:
+        write(writer, block)
+        assert [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+        signal.raise_signal(getattr(signal, name))
+
+    monkeypatch.setattr(FileWriter, "write", stopped)
+    refused(run("restore", offset, "-o", out, "--residual", residual), "stopped")
+    assert [p.name for p in tmp_path.iterdir()] == ["offset.wav"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_behind_stdout_is_not_our_fault() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "wavemend.cli", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (2, "wavemend: no space left on the disk\n")
 
 
 def test_a_closed_pipe_is_no_error(clean: Path) -> None:

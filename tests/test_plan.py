@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +13,15 @@ from hypothesis import strategies as st
 from wavemend.core.types import Finding, Format, Plan, Region, Step
 from wavemend.errors import InputError, PlanError, WavemendError
 from wavemend.repairs import repairs
-from wavemend.restoration.plan import ORDER, check_fit, forced_plan, make_plan, parse_plan, plan_text
+from wavemend.restoration.plan import (
+    ORDER,
+    check_fit,
+    forced_plan,
+    load_plan,
+    make_plan,
+    parse_plan,
+    plan_text,
+)
 
 FORMAT = Format(48_000, 2)
 SAMPLES = 480_000
@@ -115,6 +124,8 @@ def test_any_value_in_any_place_is_read_or_refused(data: st.DataObject, value: o
         (lambda c: c["steps"][0].update(repair="undo"), "no repair 'undo'"),
         (lambda c: c["steps"][0]["options"].update(depth=3), "no option 'depth'"),
         (lambda c: c["steps"][0]["options"].update(strength=2), "strength"),
+        (lambda c: c["steps"][0]["options"].update(strength=10**400), "strength"),
+        (lambda c: c["findings"][0]["measures"].update(offset=float("nan")), "offset"),
         (lambda c: c["steps"][0].update(findings=[7]), "not there"),
         (lambda c: c["findings"][0]["region"].update(stop=SAMPLES + 1), "outside"),
         (lambda c: c["findings"][0]["region"].update(channels=[2]), "outside"),
@@ -127,6 +138,15 @@ def test_each_mistake_is_named(change: object, message: str) -> None:
     change(content)  # type: ignore[operator]
     with pytest.raises(PlanError, match=message):
         parse_plan(json.dumps(content))
+
+
+def test_a_byte_order_mark_does_no_harm_and_what_is_no_text_is_named(tmp_path: Path) -> None:
+    plan = make_plan([finding("dc")], FORMAT, SAMPLES)
+    (tmp_path / "plan.json").write_text(plan_text(plan), encoding="utf-8-sig")
+    assert load_plan(tmp_path / "plan.json") == plan
+    (tmp_path / "plan.json").write_bytes(b"\xff\x00")
+    with pytest.raises(PlanError, match="not text"):
+        load_plan(tmp_path / "plan.json")
 
 
 def test_a_plan_for_another_recording_is_refused() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -48,7 +50,7 @@ def cli() -> None:
     "--plan", "plan_path", type=click.Path(path_type=Path), help="run this plan instead of a new one"
 )
 @click.option("--strength", type=float, default=None, help="0 changes nothing, 1 repairs in full (default)")
-@click.option("--only", default="", help="repair only these kinds of damage: KIND,KIND (see wavemend list)")
+@click.option("--only", help="repair only these kinds of damage: KIND,KIND (see wavemend list)")
 @click.option("--residual", type=click.Path(path_type=Path), help="also write what was removed")
 @click.option(
     "--report", "report_dir", type=click.Path(path_type=Path), help="also write report.html and report.json"
@@ -60,7 +62,7 @@ def restore(
     output: Path | None,
     plan_path: Path | None,
     strength: float | None,
-    only: str,
+    only: str | None,
     residual: Path | None,
     report_dir: Path | None,
     subtype: str | None,
@@ -72,7 +74,9 @@ def restore(
     from wavemend.restoration.api import restore_file
     from wavemend.restoration.plan import load_plan
 
-    kinds = tuple(kind.strip() for kind in only.split(",") if kind.strip())
+    kinds = tuple(kind.strip() for kind in (only or "").split(",") if kind.strip())
+    if only is not None and not kinds:
+        raise InputError("--only names no kind of damage; leave it out to repair all")
     if plan_path and (strength is not None or kinds):
         raise InputError("a plan already says what to do; give --plan or --strength and --only, not both")
     plan = load_plan(plan_path) if plan_path else None
@@ -228,7 +232,11 @@ class _Damages(_Kinds):
                 ["-o", "--output"], type=click.Path(path_type=Path), required=True, help="where to write"
             ),
             click.Option(
-                ["--seed"], type=int, default=0, show_default=True, help="the same seed, the same bits"
+                ["--seed"],
+                type=click.IntRange(min=0),
+                default=0,
+                show_default=True,
+                help="the same seed, the same bits",
             ),
             *(_option(key, param) for key, param in damage.params.items()),
         ]
@@ -305,18 +313,20 @@ def _progress() -> Iterator[Hook]:
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 bad usage or input, 1 our own fault."""
     try:
-        cli.main(args=None if args is None else list(args), prog_name="wavemend", standalone_mode=False)
+        with _stoppable():
+            cli.main(args=None if args is None else list(args), prog_name="wavemend", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("wavemend: stopped; nothing was written", err=True)
-        sys.exit(2)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "wavemend"
+        _fail(f"{error.format_message().rstrip('.')}; see {command} --help", 2)
+    except _Stopped:
+        _fail("stopped; nothing half-written is left", 2)
     except WavemendError as error:
-        click.echo(f"wavemend: {' '.join(str(error).split())}", err=True)
-        sys.exit(2)
+        _fail(str(error), 2)
     except BrokenPipeError:
         # whoever read our output has gone; there is nobody to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -324,12 +334,42 @@ def main(args: Sequence[str] | None = None) -> None:
     except Exception as error:  # noqa: BLE001 - the last door: everything that escapes is our fault and is shown
         if os.environ.get("WAVEMEND_DEBUG"):
             traceback.print_exc()
-        click.echo(
-            f"wavemend: this is a fault of wavemend itself ({type(error).__name__}: {error}); "
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _fail("no space left on the disk", 2)
+        _fail(
+            f"this is a fault of wavemend itself ({type(error).__name__}: {error}); "
             "run again with WAVEMEND_DEBUG=1 and report what it prints",
-            err=True,
+            1,
         )
-        sys.exit(1)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"wavemend: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+class _Stopped(BaseException):
+    """Somebody wants the program to end; what is half done is to be cleared away."""
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C, kill and a closed terminal raise _Stopped, once: clearing away is not disturbed."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    heeded = {number: before for number in numbers if (before := signal.getsignal(number)) != signal.SIG_IGN}
+
+    def stop(number: int, frame: object) -> None:
+        for each in heeded:
+            signal.signal(each, signal.SIG_IGN)
+        raise _Stopped
+
+    for number in heeded:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, before in heeded.items():
+            signal.signal(number, before)
 
 
 if __name__ == "__main__":

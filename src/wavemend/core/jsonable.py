@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -96,7 +97,7 @@ def _read_tuple(args: tuple[Any, ...], value: Any, where: str) -> Any:
 
 def _read_scalar(kind: Any, value: Any, where: str) -> Any:
     if kind is float and type(value) in (int, float):
-        if not math.isfinite(value):
+        if abs(value) > sys.float_info.max or math.isnan(value):
             raise InputError(f"{where} is not a finite number")
         return value
     if type(value) is not kind:

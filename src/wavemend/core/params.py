@@ -43,6 +43,8 @@ class Param:
             number = float(value)
         except (TypeError, ValueError):
             raise InputError(f"{owner}: {name} must be a number, not {value!r}") from None
+        except OverflowError:
+            number = math.inf
         unit = f" {self.unit}" if self.unit else ""
         if not (math.isfinite(number) and self.low <= number <= self.high):
             raise InputError(f"{owner}: {name} is {number:g}{unit}; give {self.low:g} to {self.high:g}{unit}")

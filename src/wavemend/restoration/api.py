@@ -7,6 +7,7 @@ is never held in memory: what is restored waits in a temporary file until it is 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import tempfile
@@ -333,6 +334,8 @@ def _forced(
     chosen = repairs[name]
     chosen.check(options)
     rate = reader.format.sample_rate
+    if span_s is not None and not all(map(math.isfinite, span_s)):
+        raise InputError("the span must begin and end at finite numbers of seconds")
     span = None if span_s is None else (round(span_s[0] * rate), min(round(span_s[1] * rate), reader.samples))
     found = () if chosen.fills and span else find(reader, [k for k in chosen.treats if k in damages], hook)
     return planning.forced_plan(chosen, reader.format, reader.samples, found, span, options)

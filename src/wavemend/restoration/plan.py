@@ -119,9 +119,11 @@ def plan_text(plan: Plan) -> str:
 def load_plan(path: Path) -> Plan:
     """A plan from a file; PlanError where it cannot be one."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"{path}: cannot be read as a plan ({error})") from None
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a mark at the start
+    except OSError as error:
+        raise PlanError(f"{path}: cannot be read as a plan ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise PlanError(f"{path}: cannot be read as a plan (it is not text)") from None
     return parse_plan(text, str(path))
 
 
