@@ -109,9 +109,12 @@ def test_the_floor_is_measured(sound: str, snr_db: float, slope: float) -> None:
     hz = np.fft.rfftfreq(clean.shape[1], 1 / 48_000)
     shape = found.measures["floor_db_per_hz"]
     assert isinstance(shape, tuple) and len(shape) == len(BANDS_HZ)
+    over = []
     for k in MID:
         within = (hz >= BANDS_HZ[k] * 10**-0.05) & (hz < BANDS_HZ[k] * 10**0.05)
-        assert shape[k] == pytest.approx(10 * np.log10(power[within].mean()), abs=1.5)
+        over.append(shape[k] - 10 * np.log10(power[within].mean()))
+    assert max(over) < 1.0  # rather too low than too high
+    assert -2.0 < np.median(over) < 0.5
     assert found.region.start == 0 and found.region.stop == clean.shape[1]
 
 
