@@ -158,15 +158,19 @@ def covariance(parts: Sequence[Floats], order: int) -> Floats:
 
 def _moments(part: Floats, order: int) -> Floats:
     """Sums over n = p .. len - 1 of x[n - i] x[n - j], as (p + 1, p + 1)."""
-    count = len(part)
-    head, tail = part[order - 1 :: -1][:order], part[: count - order - 2 : -1]
-    steps = np.zeros((order + 1, order + 1))
-    steps[0] = [part[order:] @ part[order - j : count - j] for j in range(order + 1)]
-    steps[1:, 1:] = np.outer(head, head) - np.outer(tail[:order], tail[:order])
-    # each diagonal is a running sum that starts in the first row
-    for i in range(1, order + 1):
-        steps[i, i:] += steps[i - 1, i - 1 : -1]
-    upper = np.triu(steps)
+    # M[i + 1, j + 1] is M[i, j] and what enters and leaves the sum: cumulated along the diagonals,
+    # kept as [i, j - i]
+    width = order + 1
+    skewed = np.zeros((width, width))
+    skewed[0] = np.correlate(part, part[order:], "valid")[::-1]
+    ends = np.zeros((2, 2 * width))
+    ends[:, :order] = part[order - 1 :: -1], part[: -order - 1 : -1]
+    enters, leaves = np.lib.stride_tricks.sliding_window_view(ends, width, axis=1)[:, :order]
+    skewed[1:] = enters * ends[0, :order, np.newaxis] - leaves * ends[1, :order, np.newaxis]
+    np.cumsum(skewed, axis=0, out=skewed)
+    square = np.zeros((width, 2 * width))
+    square[:, :width] = skewed
+    upper = square.ravel()[: width * (2 * width - 1)].reshape(width, 2 * width - 1)[:, :width]
     return np.asarray(upper + np.triu(upper, 1).T)
 
 

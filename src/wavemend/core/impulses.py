@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
 
-from wavemend.core import ar
+from wavemend.core import ar, ringing
 from wavemend.core.types import Samples
 
 Floats = npt.NDArray[np.float64]
@@ -177,7 +175,7 @@ def examine(sound: Floats, at: int, rate: int, min_before_db: float) -> Impulse 
     start = top - _stretch(np.abs(ahead[low : top + 1][::-1]) > usual, join)
     stop = start + _stretch(np.abs(back[start:high]) > usual, join) + 1
     loud = np.flatnonzero(np.abs(back[start:high]) > 1.2 * max(float(left.max()), float(right.max())))
-    stops = [stop] if not loud.size else [stop, max(stop, start + int(loud[-1]) + 1)]
+    stops = [stop] if not loud.size else [stop, start + int(loud[-1]) + 1]
     if _db(float(np.mean(ahead[start : max(stops) + ORDER] ** 2)) / power) < min_before_db:
         return None
     end = min(start + round(REACH_MS * per_ms), len(piece) - ORDER)
@@ -255,6 +253,7 @@ def mend(
     rate: int,
     limit: int,
     furthest: int | None = None,
+    near: complex = 0j,
 ) -> tuple[Mended, float]:
     """What lay under samples start to stop of (n,), given the model and its error power.
 
@@ -263,95 +262,65 @@ def mend(
     the sound is lost. Otherwise the samples are taken as unknown. An oscillation may ring on
     beyond the last stop up to `limit`, or to `furthest`. With it comes the -2 log likelihood.
     """
-    order = len(a) - 1
-    error = _error(piece, a)[start : max(limit, *stops) + order]
-    best = Mended(start, piece[:0])
-    least = np.inf
+    error = _error(piece, a)[start : max(limit, *stops) + len(a) - 1]
+    chance = 5 * np.log(len(error))  # what the numbers of an oscillation explain where there is none
+    enough = ENOUGH * len(error)
+    best, least = Mended(start, piece[:0]), np.inf
 
-    def attempt(template: npt.ArrayLike, variance: npt.ArrayLike, z: complex = 0j) -> Floats:
+    def offer(added: Floats, cost: float, z: complex = 0j) -> None:
         nonlocal best, least
-        added, cost = ar.unmix(error, a, power, np.asarray(template), np.asarray(variance))
         if cost < least:
-            stop, ring = start + len(added), (0.0, 0.0)
-            if z:
-                ring = abs(float(np.angle(z))) * rate / (2 * np.pi), -1000 / rate / float(np.log(abs(z)))
+            ring = (
+                (abs(float(np.angle(z))) * rate / (2 * np.pi), -1000 / rate / float(np.log(abs(z))))
+                if z
+                else ()
+            )
+            stop = start + len(added)
             best, least = Mended(stop, piece[start:stop] - added, *ring), cost
-        return added
 
-    loudest = float(np.max(np.abs(piece))) ** 2 + 1e-12
-    for stop in sorted(set(stops)):
-        added = attempt(np.zeros(stop - start), np.full(stop - start, loudest))
-        attempt(np.zeros(stop - start), np.full(stop - start, float(np.mean(added**2)) + 1e-12))
-    near = start + max(order, round(1.5 / 1000 * rate))
-    left = _error(np.concatenate((piece[:start], best.sound, piece[best.stop : near])), a)[start:]
-    if limit - start > 2 * order and (max(stops) - start >= 4 or np.mean(left**2) > 2 * power):
-        fitted = _fit(piece, start, limit, a, _coarse(piece, start, limit, a, rate))
-        if fitted is not None:
-            z, c = fitted
-            fades = min(start + int(np.ceil(-7.0 / np.log(abs(z)))), limit, furthest or limit)
-            for stop in sorted({fades, *stops}):
-                steps = np.arange(stop - start)
+    def exactly(ring: ringing.Ring) -> None:
+        added = ring.sound()
+        left = error.copy()
+        answer = np.convolve(added, a)[: len(error)]
+        left[: len(answer)] -= answer
+        offer(added, float(left @ left) / power + chance, ring.z)
+
+    lengths = sorted({stop - start for stop in stops})
+    last = min(limit, furthest or limit) - start
+    if near and SHORTEST_RING <= lengths[-1] <= last:
+        exactly(ringing.fit(error, a, lengths[-1], rate, near, ends=True))
+    if least < enough:
+        return best, least
+    rings = []
+    for length in lengths:
+        if not SHORTEST_RING <= length <= last:
+            continue
+        ring = ringing.fit(error, a, length, rate)
+        rings.append(ring)
+        ends = ringing.end(ring, error, a, min(ring.fades, last), chance * power)
+        if SHORTEST_RING <= ends != length:
+            ring = ringing.fit(error, a, ends, rate, ring.z)
+            ends = ringing.end(ring, error, a, min(ring.fades, last), chance * power)
+        for count in {max(ends, SHORTEST_RING), length}:
+            exactly(ringing.fit(error, a, count, rate, ring.z, ends=True))
+        if least < enough:
+            break
+    if least > enough:
+        for ring in rings:
+            for count in sorted({ring.count, min(ring.fades, last)}):
                 for looseness in LOOSENESS:
-                    envelope = (looseness * abs(c) * abs(z) ** steps) ** 2 + 1e-14
-                    attempt(np.real(c * z**steps), envelope, z)
+                    variance = np.square(looseness * ring.envelope(count)) + 1e-14
+                    offer(*ar.unmix(error, a, power, ring.sound(count), variance), ring.z)
+    if least > enough or lengths[0] < 2 * SHORTEST_RING:
+        loudest = float(np.max(np.abs(piece))) ** 2 + 1e-12
+        for length in lengths:
+            nothing = np.zeros(length)
+            added, cost = ar.unmix(error, a, power, nothing, nothing + loudest)
+            offer(added, cost)
+            offer(*ar.unmix(error, a, power, nothing, nothing + float(np.mean(added**2)) + 1e-12))
     return best, least
 
 
-LOOSENESS = (0.1, 0.01, 0.001)
-
-
-def _coarse(piece: Floats, start: int, end: int, a: Floats, rate: int) -> complex:
-    """z of that oscillation z^n from `start` on, of a fixed set, that explains most of the error."""
-    reach = end - start
-    n_fft = fft.next_fast_len(reach + len(a), real=True)
-    zs, spectra = _shapes(rate, reach, n_fft)
-    target = _error(piece, a)[start:end]
-    heard = fft.irfft(spectra * fft.rfft(a, n_fft), n_fft)[..., :reach]  # (shapes, 2, reach)
-    match = heard @ target
-    explained = match * np.linalg.solve(heard @ np.swapaxes(heard, 1, 2), match[..., np.newaxis])[..., 0]
-    return complex(zs[int(np.argmax(explained.sum(axis=1)))])
-
-
-def _fit(piece: Floats, start: int, end: int, a: Floats, z: complex) -> tuple[complex, complex] | None:
-    """z and c of the oscillation c z^n from `start` to `end`, by Gauss-Newton steps on log z.
-
-    A change of log z is, to first order, a new term n z^n. None where the steps lead
-    to something that does not decay within the reach.
-    """
-    reach = end - start
-    target, steps = _error(piece, a)[start:end], np.arange(reach)
-    for _ in range(8):
-        shape = z**steps
-        answer = np.stack([np.convolve(term, a)[:reach] for term in (shape, steps * shape)])
-        basis = np.concatenate((answer.real, -answer.imag))
-        gram = basis @ basis.T
-        gram[np.diag_indices(4)] *= 1 + 1e-9
-        c_re, d_re, c_im, d_im = np.linalg.solve(gram, basis @ target)
-        c = complex(c_re, c_im)
-        if abs(c) < 1e-12:
-            return None
-        change = complex(d_re, d_im) / c
-        z *= np.exp(change * min(1.0, 0.3 / max(abs(change), 1e-12)))
-        if not 0.3 < abs(z) < np.exp(-1.0 / reach):
-            return None
-        if abs(change) < 1e-7:
-            break
-    answer = np.convolve(z**steps, a)[:reach]
-    basis = np.stack((answer.real, -answer.imag))
-    c_re, c_im = np.linalg.solve(basis @ basis.T, basis @ target)
-    return z, complex(c_re, c_im)
-
-
-@lru_cache(maxsize=4)
-def _shapes(
-    rate: int, reach: int, n_fft: int
-) -> tuple[npt.NDArray[np.complex128], npt.NDArray[np.complex128]]:
-    """A coarse set of oscillations, as z (shapes,), and their spectra (shapes, 2, bins), cosine and sine."""
-    pitch = np.concatenate(
-        (np.repeat(np.arange(200, 1900, 160), 2), np.repeat(np.arange(1900, 10_000, 700), 2))
-    )
-    decay = np.where(np.arange(len(pitch)) % 2, 0.25, 1.0) * np.where(pitch < 1900, 0.8, 0.24)
-    wanted = pitch < 0.45 * rate
-    zs = np.exp((-1000 / decay[wanted] + 2j * np.pi * pitch[wanted]) / rate)
-    shapes = zs[:, np.newaxis] ** np.arange(reach)
-    return zs, fft.rfft(np.stack((shapes.real, -shapes.imag), axis=1), n_fft)
+ENOUGH = 1.5  # times the usual error: what leaves no more is not improved upon
+SHORTEST_RING = 5
+LOOSENESS = (0.1, 0.01)

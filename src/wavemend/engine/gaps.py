@@ -48,7 +48,7 @@ class Gaps(Chunked):
             for start, stop in spans[first:]:
                 if start >= end:
                     break
-                new = self._new(window, channel, start, stop, spans)
+                new = self.new(window, channel, start, stop, spans)
                 if new is None:
                     continue
                 if out.base is not None or not out.flags.writeable:
@@ -60,9 +60,10 @@ class Gaps(Chunked):
         self._across = across
         return out
 
-    def _new(
+    def new(
         self, window: Window, channel: int, start: int, stop: int, spans: Sequence[tuple[int, int]]
     ) -> Floats | None:
+        """New samples for the recording's samples start to stop of a channel; None to leave them."""
         if (channel, start) in self._across:
             return self._across[channel, start]
         origin = window.start - window.lead

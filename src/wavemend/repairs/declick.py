@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavemend.core import ar, impulses
+from wavemend.core.blocks import Window
 from wavemend.core.params import Options, Param
 from wavemend.core.types import Finding, Format
 from wavemend.engine.gaps import Gaps
@@ -35,6 +36,18 @@ class ClickRemover(Gaps):
         context = max(round(context_ms / 1000 * format.sample_rate), 4 * order)
         longest = round(LONGEST_MS / 1000 * format.sample_rate)
         super().__init__(format, [finding.region for finding in findings], longest, context)
+        self._near = 0j
+        self._found = {
+            (finding.region.start, channel): _oscillation(finding, format.sample_rate)
+            for finding in findings
+            for channel in finding.region.channels or range(format.channels)
+        }
+
+    def new(
+        self, window: Window, channel: int, start: int, stop: int, spans: Sequence[tuple[int, int]]
+    ) -> Floats | None:
+        self._near = self._found.get((start, channel), 0j)
+        return super().new(window, channel, start, stop, spans)
 
     def replace(self, piece: Floats, start: int, stop: int, others: Sequence[tuple[int, int]]) -> Floats:
         known = ar.between(len(piece), [(start, stop), *others])
@@ -51,8 +64,16 @@ class ClickRemover(Gaps):
             piece = np.where(beside, filled, piece)
         power = impulses.usual_power(piece, start, stop, a)
         limit = min(start + round(impulses.REACH_MS / 1000 * self._rate), len(piece) - order)
-        mended, _ = impulses.mend(piece, start, [stop], a, power, self._rate, limit, furthest=stop)
+        mended, _ = impulses.mend(piece, start, [stop], a, power, self._rate, limit, stop, self._near)
         return np.concatenate((mended.sound, piece[mended.stop : stop]))
+
+
+def _oscillation(finding: Finding, rate: int) -> complex:
+    """z of the damped oscillation that was found, to begin the search from; 0 where none was."""
+    pitch_hz, decay_ms = finding.measures.get("ring_hz"), finding.measures.get("decay_ms")
+    if not isinstance(pitch_hz, (int, float)) or not isinstance(decay_ms, (int, float)) or decay_ms <= 0:
+        return 0j
+    return complex(np.exp((-1000 / decay_ms + 2j * np.pi * pitch_hz) / rate))
 
 
 def build(format: Format, findings: Sequence[Finding], options: Options) -> Stream:
