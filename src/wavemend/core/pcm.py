@@ -74,14 +74,14 @@ def decode(data: bytes | memoryview, encoding: Encoding, channels: int) -> Nativ
     if encoding.kind == "float":
         flat = np.frombuffer(data, f"{order}f{encoding.width}")
         return np.ascontiguousarray(flat.reshape(-1, channels).T.astype(encoding.native, copy=False))
-    width = encoding.width
-    raw = np.frombuffer(data, np.uint8).reshape(-1, width)
-    wide = np.zeros((len(raw), 4), np.uint8)
-    wide[:, 4 - width :] = raw[:, ::-1] if encoding.big_endian else raw
-    values = wide.view("<i4").reshape(-1, channels)
+    raw = np.frombuffer(data, np.uint8).reshape(-1, channels, encoding.width).transpose(1, 0, 2)
+    wide = np.zeros((*raw.shape[:2], 4), np.uint8)
+    for inside, outside in _bytes(encoding):  # one of all samples at a time: long loops
+        wide[:, :, inside] = raw[:, :, outside]
+    values = wide.view("<i4")[:, :, 0]
     if encoding.kind == "uint":
-        values = values ^ np.int32(-(2**31))
-    return np.ascontiguousarray(values.T.astype(np.int32, copy=False))
+        values ^= np.int32(-(2**31))
+    return np.ascontiguousarray(values, np.int32)
 
 
 def encode(native: Native, encoding: Encoding) -> bytes:
@@ -89,11 +89,21 @@ def encode(native: Native, encoding: Encoding) -> bytes:
     order = ">" if encoding.big_endian else "<"
     if encoding.kind == "float":
         return native.T.astype(f"{order}f{encoding.width}").tobytes()
-    values = native.T.astype("<i4", order="C")
+    values = np.ascontiguousarray(native, "<i4")
     if encoding.kind == "uint":
         values = values ^ np.int32(-(2**31))
-    wide = values.view(np.uint8).reshape(-1, 4)[:, 4 - encoding.width :]
-    return (wide[:, ::-1] if encoding.big_endian else wide).tobytes()
+    wide = values.view(np.uint8).reshape(*values.shape, 4)
+    raw = np.empty((values.shape[1], values.shape[0], encoding.width), np.uint8)
+    for inside, outside in _bytes(encoding):
+        for channel in range(len(values)):
+            raw[:, channel, outside] = wide[channel, :, inside]
+    return raw.tobytes()
+
+
+def _bytes(encoding: Encoding) -> list[tuple[int, int]]:
+    """For each byte of a sample its place in a little-endian int32, and its place in the file."""
+    width = encoding.width
+    return [(4 - width + k, width - 1 - k if encoding.big_endian else k) for k in range(width)]
 
 
 def to_float(native: Native) -> Samples:
@@ -113,8 +123,10 @@ def dither(start: int, channel: int, at: npt.NDArray[np.intp]) -> npt.NDArray[np
     are two uniform numbers; their difference has the triangular density.
     """
     place = at + start
-    x = (place >> 32).astype(np.uint32) * _FAR + np.uint32(channel * 0x9E3779B9 & 0xFFFFFFFF)
-    x += place.astype(np.uint32)
+    x = place.astype(np.uint32)
+    if place.max(initial=0) >> 32:
+        x += (place >> 32).astype(np.uint32) * _FAR
+    x += np.uint32(channel * 0x9E3779B9 & 0xFFFFFFFF)
     x ^= x >> np.uint32(16)
     x *= np.uint32(0x7FEB352D)
     x ^= x >> np.uint32(15)
@@ -144,18 +156,19 @@ def merge(
         return native, 0, 0
     if encoding.kind == "float":
         return _merge_float(native, read, restored, same, encoding), changed, 0
-    out, clipped = np.empty(native.shape, np.int32), 0
-    for channel, values in enumerate(native):
-        if encoding == kept:
-            out[channel] = values
-            at = np.flatnonzero(~same[channel])
-        else:
-            at = np.arange(len(values))
-        for first in range(0, len(at), _CACHED):
-            few = at[first : first + _CACHED]
-            noise = dither(start, channel, few)
-            now = (values[few], restored[channel, few], read[channel, few], same[channel, few])
-            out[channel, few], over = _rounded(*now, noise, encoding)
+    clipped, out = 0, np.empty(native.shape, np.int32)
+    if encoding == kept:
+        out[:] = native
+    for first in range(0, native.shape[1], _CACHED):
+        span = slice(first, min(first + _CACHED, native.shape[1]))
+        for channel in range(len(native)):
+            at = np.flatnonzero(~same[channel, span]) if encoding == kept else np.arange(span.stop - first)
+            if not len(at):
+                continue
+            noise = dither(start + first, channel, at)
+            some: slice | npt.NDArray[np.intp] = span if len(at) == span.stop - first else first + at
+            now = native[channel, some], restored[channel, some], read[channel, some], same[channel, some]
+            out[channel, some], over = _rounded(*now, noise, encoding)
             clipped += over
     return out, changed, clipped
 
