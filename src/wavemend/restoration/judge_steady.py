@@ -17,7 +17,7 @@ from wavemend.repairs import Repair
 from wavemend.restoration.judges import Floats
 
 CUT_BOUND = 0.03  # share of wanted energy that may be cut by more than 3 dB
-HIGH_BAND_BOUND_DB = -1.5
+HIGH_BAND_BOUND_DB = -2.0
 ONSET_BOUND_DB = -1.5
 HIGH_BAND_HZ = 4000.0
 WANTED_DB = 15.0
@@ -178,7 +178,7 @@ def measures_of(
     upper = wanted & high
     was, now = float(before[upper].sum()), float(after[upper].sum())
     # high cells that carry next to nothing of the sound say nothing about it
-    high_band = 10 * np.log10((now + 1e-12) / was) if was > 1e-5 * total else 0.0
+    high_band = 10 * np.log10((now + 1e-12) / was) if was > 1e-4 * total else 0.0
     rise = wanted[:, 1:]
     flux_before = float(np.maximum(np.diff(np.sqrt(before), axis=1), 0)[rise].sum())
     flux_after = float(np.maximum(np.diff(np.sqrt(after), axis=1), 0)[rise].sum())
