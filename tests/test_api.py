@@ -13,6 +13,7 @@ import wavemend
 from wavemend.core.hook import Event
 from wavemend.core.types import Finding, Format, Recording
 from wavemend.damage import damages
+from wavemend.errors import InputError
 from wavemend.restoration.plan import make_plan
 
 RATE = 44_100
@@ -120,3 +121,10 @@ def test_a_chain_of_all_repairs_keeps_length_and_place() -> None:
         assert int(np.argmax(np.fft.irfft(spectra[0].conj() * spectra[1]))) == 0
     error_before = np.sum((damaged - sound) ** 2)
     assert np.sum((out - sound) ** 2) < error_before
+
+
+def test_a_plan_goes_alone(offset: np.ndarray) -> None:
+    plan = wavemend.plan(offset, RATE)
+    for other in ({"strength": 0.5}, {"only": ("dc",)}):
+        with pytest.raises(InputError, match="plan"):
+            wavemend.restore(offset, RATE, plan=plan, **other)  # type: ignore[arg-type]

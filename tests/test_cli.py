@@ -249,6 +249,37 @@ def test_nan_is_refused_and_leaves_nothing(run: Run, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["nan.wav"]
 
 
+def test_what_cannot_be_written_is_said_before_the_diagnosis(
+    run: Run, offset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wavemend.restoration.api.find", None)
+    out = tmp_path / "out.wav"
+    refused(run("restore", offset, "-o", tmp_path / "missing" / "out.wav"), "no folder")
+    refused(run("restore", offset, "-o", out, "--residual", offset), "input")
+    refused(run("restore", offset, "-o", out, "--residual", tmp_path / "missing" / ".." / "out.wav"), "resid")
+    refused(run("repair", "dc", offset, "-o", offset), "input")
+    assert [p.name for p in tmp_path.iterdir()] == ["offset.wav"]
+
+
+def test_without_its_report_no_sound_appears(run: Run, offset: Path, tmp_path: Path) -> None:
+    (tmp_path / "report").write_text("in the way")
+    out, residual = tmp_path / "out.wav", tmp_path / "removed.wav"
+    refused(
+        run("restore", offset, "-o", out, "--residual", residual, "--report", tmp_path / "report"), "report"
+    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["offset.wav", "report"]
+
+
+def test_how_much_was_changed_is_said(run: Run, offset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.wav"
+    assert "every sample as it was" in run("restore", offset, "-o", out, "--strength", 0)[1]
+    assert "of the samples changed" in run("repair", "dc", offset, "-o", out)[1]
+    assert json.loads(run("restore", offset, "-o", out, "--json")[1])["changed_samples"] > RATE
+    code, text, _ = run("repair", "dc", offset, "-o", tmp_path / "out.ogg")
+    assert code == 0
+    assert "OGG is lossy" in text
+
+
 def test_our_own_fault_is_1(run: Run, clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: object, **options: object) -> None:
         raise KeyError("oops")

@@ -94,10 +94,11 @@ def restore(
         )
     if as_json:
         paths = {"output": str(done.output), "page": str(done.page) if done.page else None}
-        click.echo(json.dumps({**paths, **to_plain(done.report)}))
+        content = {**paths, "changed_samples": done.changed, **to_plain(done.report)}
+        click.echo(json.dumps(content, allow_nan=False))
     else:
         click.echo(words.of_report(done.report))
-        click.echo(f"Written: {done.output}")
+        click.echo(words.of_writing(done.output, done.report, done.changed))
         if done.page:
             click.echo(f"Report: {done.page}")
 
@@ -211,7 +212,7 @@ def _repair(name: str) -> Any:
         with _progress() as hook:
             done = repair_file(name, input, output, start_s=start, stop_s=stop, options=given, hook=hook)
         click.echo(words.of_repair(done.report))
-        click.echo(f"Written: {done.output}")
+        click.echo(words.of_writing(done.output, done.report, done.changed))
 
     return command
 

@@ -28,12 +28,12 @@ from wavemend.core import measure
 from wavemend.core.hook import Hook, silent
 from wavemend.core.io import open_reader
 from wavemend.core.jsonable import to_plain
-from wavemend.core.reader import BLOCK, ArrayReader, Reader, SilentReader
+from wavemend.core.reader import BLOCK, ArrayReader, Reader
 from wavemend.core.text import write_text
 from wavemend.core.types import Finding, Format, Plan, Recording, Report, Samples, as_samples
-from wavemend.core.writer import FileWriter, default_output, same_file
+from wavemend.core.writer import FileWriter, default_output
 from wavemend.damage import damages
-from wavemend.errors import InputError
+from wavemend.errors import DeviceError, InputError
 from wavemend.repairs import repairs
 from wavemend.restoration import plan as planning
 from wavemend.restoration.diagnose import diagnose as find
@@ -125,7 +125,11 @@ class Spool:
         weakref.finalize(self, self._file.close)
 
     def push(self, before: Samples, after: Samples) -> None:
-        self._file.write(np.ascontiguousarray(after.T, "<f4").tobytes())
+        try:
+            self._file.write(np.ascontiguousarray(after.T, "<f4").tobytes())
+        except OSError as error:
+            place = tempfile.gettempdir()
+            raise DeviceError(f"{place}: no place for the restored sound ({error.strerror})") from None
 
     def blocks(self) -> Iterator[Samples]:
         """All of it in order, (channels, samples)."""
@@ -152,8 +156,9 @@ def restore(
 ) -> Result:
     """Find what is wrong, repair it, and account for it.
 
-    `plan` is run instead of a new one; `strength` (0 to 1) scales every repair; `only`
-    names the kinds of damage to repair. Raises InputError, MediaError or PlanError.
+    `plan` is run instead of a new one, and goes with neither of the others; `strength` (0 to 1)
+    scales every repair; `only` names the kinds of damage to repair. Raises InputError, MediaError,
+    PlanError, or DeviceError where there is no room for what was restored.
     """
     with reader_of(given, sample_rate) as reader:
         spool = Spool(reader.format)
@@ -180,10 +185,13 @@ def repair(
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was written: the sound, the page of the report if asked for, and the report itself."""
+    """What was written: the sound, how many of its sample values differ from the input's, the report,
+    and its page if asked for.
+    """
 
     output: Path
     report: Report
+    changed: int
     page: Path | None = None
 
 
@@ -208,35 +216,45 @@ def restore_file(
     """Restore a file into a file, in one go and in constant memory.
 
     `output` defaults to a name beside the input, `subtype` (as PCM_24 or FLOAT) to the
-    input's. All sound appears when everything is done, or not at all.
+    input's. All sound appears when everything else is done, the report included, or not at all.
     """
-    planning.check_request(strength, only)
+    planning.check_request(strength, only, plan)
     began = time.perf_counter()
     with open_reader(path) as reader:
+        target = output or default_output(path, reader)
+        _rehearse(reader, target, subtype, residual)
         made = plan or planning.make_plan(
             find(reader, hook=hook), reader.format, reader.samples, strength=strength, only=only
         )
         looked = time.perf_counter() - began
-        target = output or default_output(path, reader)
         collector = ReportCollector(reader.format, reader.samples, made.findings) if report_dir else None
         with ExitStack() as stack:
-            sinks: list[Sink] = [collector] if collector else []
-            if residual:
-                if residual.absolute() == target.absolute() or same_file(residual, path):
-                    raise InputError(f"{residual}: the residual would replace another file of this run")
-                silent_source = SilentReader(reader.format, reader.samples)
-                sinks.append(_Removed(stack.enter_context(FileWriter(residual, silent_source))))
             writer = stack.enter_context(FileWriter(target, reader, history=history(made), subtype=subtype))
-            sinks.append(_Restored(writer))
+            sinks: list[Sink] = [_Restored(writer), *([collector] if collector else [])]
+            if residual:
+                sinks.append(_Removed(stack.enter_context(FileWriter(residual, reader, residual=True))))
             report = _run(reader, made, sinks, hook, guard=True, measured=collector is not None)
-    not_carried = [*writer.not_carried]
-    if writer.clipped:
-        not_carried.append(
-            f"{writer.clipped} sample values beyond full scale, which {target.name} cannot hold"
-        )
-    report = replace(report, not_carried=tuple(not_carried), seconds={"diagnose": looked, **report.seconds})
-    page = write_report(report_dir, report, collector) if report_dir and collector else None
-    return Done(target, report, page)
+            report = replace(
+                report, not_carried=_not_carried(writer), seconds={"diagnose": looked, **report.seconds}
+            )
+            page = write_report(report_dir, report, collector) if report_dir and collector else None
+    return Done(target, report, writer.changed, page)
+
+
+def _rehearse(reader: Reader, target: Path, subtype: str | None = None, residual: Path | None = None) -> None:
+    """Raise what writing would raise now, not after minutes of looking."""
+    if residual and os.path.realpath(residual) == os.path.realpath(target):
+        raise InputError(f"{residual}: the residual would replace the output; give another name")
+    FileWriter(target, reader, subtype=subtype).abort()
+    if residual:
+        FileWriter(residual, reader, residual=True).abort()
+
+
+def _not_carried(writer: FileWriter) -> tuple[str, ...]:
+    if not writer.clipped:
+        return writer.not_carried
+    over = f"{writer.clipped} sample values beyond full scale, which {writer.path.name} cannot hold"
+    return (*writer.not_carried, over)
 
 
 def repair_file(
@@ -255,10 +273,11 @@ def repair_file(
         if start_s is not None or stop_s is not None:
             end = reader.samples / reader.format.sample_rate
             span = (0.0 if start_s is None else start_s, end if stop_s is None else stop_s)
+        _rehearse(reader, output)
         forced = _forced(reader, name, span, options, hook)
         with FileWriter(output, reader, history=history(forced)) as writer:
             report = _run(reader, forced, [_Restored(writer)], hook, guard=False)
-    return Done(output, report)
+    return Done(output, replace(report, not_carried=_not_carried(writer)), writer.changed)
 
 
 def damage_file(
@@ -344,7 +363,7 @@ def _forced(
 def _restore(
     reader: Reader, plan: Plan | None, strength: float, only: Collection[str], sinks: list[Sink], hook: Hook
 ) -> Report:
-    planning.check_request(strength, only)
+    planning.check_request(strength, only, plan)
     began = time.perf_counter()
     made = plan or planning.make_plan(
         find(reader, hook=hook), reader.format, reader.samples, strength=strength, only=only

@@ -67,8 +67,10 @@ def make_plan(
     return Plan(format, samples, tuple(findings), tuple(steps), tuple(alone))
 
 
-def check_request(strength: float, only: Collection[str]) -> None:
-    """InputError for a strength outside 0 to 1 or an unknown kind of damage."""
+def check_request(strength: float, only: Collection[str], plan: Plan | None = None) -> None:
+    """InputError for a strength outside 0 to 1, an unknown kind of damage, or a plan beside either."""
+    if plan is not None and (strength != 1.0 or only):
+        raise InputError("a plan already says what to do; give it alone, or strength and only")
     STRENGTH.check("restore", "strength", strength)
     for kind in only:
         if kind not in damages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from wavemend.core.params import Param
@@ -72,7 +73,7 @@ def of_report(report: Report) -> str:
         lines.append("Done:")
         lines.extend(_steps(report))
     lines.extend(_left_alone(report.plan))
-    lines.extend(f"Not carried over: {what}" for what in report.not_carried)
+    lines.extend(_not_carried(report))
     return "\n".join(lines)
 
 
@@ -91,11 +92,23 @@ def _steps(report: Report) -> list[str]:
 def of_repair(report: Report) -> str:
     """What a single repair, asked for by name, did."""
     if not report.plan.steps:
-        return "No place was found that needs it; nothing was changed."
-    return "\n".join(
+        return "\n".join(["No place was found that needs it; nothing was changed.", *_not_carried(report)])
+    lines = [
         f"{step.repair}: {describe([report.findings[k] for k in step.findings], report.format)}"
         for step in report.plan.steps
-    )
+    ]
+    return "\n".join(lines + _not_carried(report))
+
+
+def of_writing(output: Path, report: Report, changed: int) -> str:
+    """Where the sound is, and how much of it is no longer what it was."""
+    share = changed / (report.samples * report.format.channels)
+    much = "every sample as it was" if not changed else f"{max(share, 1e-5):.3%} of the samples changed"
+    return f"Written: {output} ({much})"
+
+
+def _not_carried(report: Report) -> list[str]:
+    return [f"Not carried over: {what}" for what in report.not_carried]
 
 
 def of_comparison(rows: Mapping[str, Mapping[str, float]]) -> str:
