@@ -50,7 +50,10 @@ class NoiseFloor:
         cut = chunk[:, : pieces * self._step].reshape(len(chunk), pieces, self._step)
         mean = np.add.reduce(cut, axis=2, dtype=np.float32) / self._step
         power = np.einsum("cps,cps->cp", cut, cut) / self._step
-        variance = np.where(power > 2 * mean**2, power - mean**2, cut.var(axis=2, dtype=np.float64))
+        variance = (power - mean**2).astype(np.float64)
+        offset = power <= 2 * mean**2  # too much of it for a difference
+        if offset.any():
+            variance[offset] = cut[offset].var(axis=1, dtype=np.float64)
         level = to_db(variance.min(axis=0))
         heard = level[level > -160.0]
         index = ((heard - SILENCE_DB) * 10).astype(int)
