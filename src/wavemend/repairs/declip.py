@@ -28,7 +28,7 @@ from wavemend.repairs import Repair
 CHUNK_S, CONTEXT_S = 1.2, 0.27
 RESOLUTIONS = ((0.186, 2), (0.046, 3))  # seconds; frames before and after that count as neighbours
 DENSE_SHARE = 0.1  # of samples clipped: below it fewer steps do
-FEWEST_STEPS = 0.1  # as a share of `iterations`
+FEWEST_STEPS = 0.08  # as a share of `iterations`
 
 LONE_COUNT, LONE_TOTAL = 6, 12  # clipped samples in a lone top; in all its surroundings
 LONE_JOIN_S, LONE_AROUND_S = 0.0015, 0.023
