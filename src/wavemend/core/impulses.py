@@ -24,6 +24,7 @@ CELL_MS = 0.33  # peaks of the residual are compared between cells of this lengt
 CELLS_PER_FRAME = 64  # models are fitted to frames of twice this, one frame's length apart
 FRAMES_BESIDE = 2  # seen on each side of a chunk: more than CONTEXT_MS + REACH_MS
 BEFORE_MS, AFTER_MS = (15.0, 1.0), (2.0, 16.5)  # the surroundings of a cell that it must stand out from
+FALLBACK_MS = 3.0  # an impulse whose end is not seen may be this long
 REACH_MS = 7.0  # the longest impulse that is looked for
 CONTEXT_MS = 20.0  # sound on each side that a model for one impulse is fitted to
 SHARP = 0.2  # of the largest prediction error: from there on an oscillation may begin
@@ -174,18 +175,26 @@ def examine(sound: Floats, at: int, rate: int, min_before_db: float) -> Impulse 
     join = max(round(0.4 * per_ms), 8)
     start = top - _stretch(np.abs(ahead[low : top + 1][::-1]) > usual, join)
     stop = start + _stretch(np.abs(back[start:high]) > usual, join) + 1
-    loud = np.flatnonzero(np.abs(back[start:high]) > 1.2 * max(float(left.max()), float(right.max())))
-    stops = [stop] if not loud.size else [stop, start + int(loud[-1]) + 1]
+    loudest = 1.2 * max(float(left.max()), float(right.max()))
+    loud = np.flatnonzero(np.abs(back[start:high]) > loudest)
+    stops = {stop, start + int(loud[-1]) + 1} if loud.size else {stop}
     if _db(float(np.mean(ahead[start : max(stops) + ORDER] ** 2)) / power) < min_before_db:
         return None
     end = min(start + round(REACH_MS * per_ms), len(piece) - ORDER)
-    mended, cost = mend(piece, start, stops, a, power, rate, end)
+    if max(stops) - start < FALLBACK_MS / 2 * per_ms:
+        stops.add(min(start + round(FALLBACK_MS * per_ms), end))
     # something small before may not belong to it: an oscillation is only seen from its true start on
-    sharp = low + int(np.argmax(np.abs(ahead[low : top + 1]) > SHARP * abs(ahead[top])))
-    if sharp > start and not mended.ring_hz:
-        later, others = mend(piece, sharp, [max(stop, sharp + 1) for stop in stops], a, power, rate, end)
-        if later.ring_hz and others + float(np.sum(ahead[start:sharp] ** 2)) / power < cost:
-            start, mended = sharp, later
+    over = np.abs(ahead[start : top + 1])
+    begins = [int(np.argmax(over > loudest)), int(np.argmax(over > SHARP * over[-1])), 0]
+    first_sample, mended, least = start, Mended(start, piece[:0]), np.inf
+    for begin in (start + ahead_by for ahead_by in dict.fromkeys(begins)):
+        tried, cost = mend(piece, begin, [max(s, begin + 1) for s in stops], a, power, rate, end)
+        cost += float(np.sum(ahead[start:begin] ** 2)) / power
+        if cost < least and (tried.ring_hz or begin == start or least == np.inf):
+            first_sample, mended, least = begin, tried, cost
+        if tried.ring_hz and cost < ENOUGH * (end - begin + ORDER):
+            break
+    start = first_sample
     stop = mended.stop
     span = slice(start, stop + ORDER)
     head = slice(start, min(stop, start + round(1.5 * per_ms)) + ORDER) if mended.ring_hz else span
@@ -285,10 +294,19 @@ def mend(
         left[: len(answer)] -= answer
         offer(added, float(left @ left) / power + chance, ring.z)
 
+    def unknown(length: int) -> None:
+        loudest, nothing = float(np.max(np.abs(piece))) ** 2 + 1e-12, np.zeros(length)
+        added, cost = ar.unmix(error, a, power, nothing, nothing + loudest)
+        offer(added, cost)
+        offer(*ar.unmix(error, a, power, nothing, nothing + float(np.mean(added**2)) + 1e-12))
+
     lengths = sorted({stop - start for stop in stops})
     last = min(limit, furthest or limit) - start
     if near and SHORTEST_RING <= lengths[-1] <= last:
         exactly(ringing.fit(error, a, lengths[-1], rate, near, ends=True))
+    for length in lengths:
+        if least > enough and length < 2 * SHORTEST_RING:
+            unknown(length)
     if least < enough:
         return best, least
     rings = []
@@ -311,13 +329,9 @@ def mend(
                 for looseness in LOOSENESS:
                     variance = np.square(looseness * ring.envelope(count)) + 1e-14
                     offer(*ar.unmix(error, a, power, ring.sound(count), variance), ring.z)
-    if least > enough or lengths[0] < 2 * SHORTEST_RING:
-        loudest = float(np.max(np.abs(piece))) ** 2 + 1e-12
         for length in lengths:
-            nothing = np.zeros(length)
-            added, cost = ar.unmix(error, a, power, nothing, nothing + loudest)
-            offer(added, cost)
-            offer(*ar.unmix(error, a, power, nothing, nothing + float(np.mean(added**2)) + 1e-12))
+            if length >= 2 * SHORTEST_RING:
+                unknown(length)
     return best, least
 
 

@@ -24,7 +24,10 @@ from wavemend.damage import Damage, Drawn
 KINDS = ("tick", "pop", "glitch")
 RATIO = 2.0  # of prediction error, over the largest on each side: below, nothing is looked at
 MIN_BEFORE_DB, MAX_AFTER_DB, MIN_GAIN_DB = 16.0, 6.0, 20.0
-MIN_RING_BEFORE_DB, MIN_RING_GAIN_DB = 11.0, 11.0  # for oscillations: sound hardly imitates them
+LOUD_BEFORE_DB, LOUD_GAIN_DB, LOUD_PEAK_DB = 12.0, 12.0, 11.0  # for short ones far above the sound
+RING_BEFORE_DB, RING_AFTER_DB, RING_GAIN_DB, RING_PEAK_DB = 8.0, 3.0, 7.0, 6.0  # sound hardly imitates these
+SURE_RING_GAIN_DB = 11.0
+RING_HZ, RING_MS = 150.0, 1.9  # pitches and decays on the other side are also those of drums and voices
 MIN_PEAK_DB = 3.0  # over the local level: what is smaller is not heard as a click
 MAX_PER_CHUNK = 60  # more is crackle; only those that stand out most are looked at
 QUIET = 1e-3  # the level that clicks are made for where there is less sound
@@ -138,7 +141,7 @@ class ClickDetector:
         places = sorted(places, key=lambda place: -place[2])[:MAX_PER_CHUNK]
         for channel, at, ratio in places:
             impulse = impulses.examine(
-                window.samples[channel].astype(np.float64), at, self._rate, MIN_BEFORE_DB
+                window.samples[channel].astype(np.float64), at, self._rate, RING_BEFORE_DB
             )
             if impulse is not None:
                 finding = self._judge(impulse, channel, window.start - window.lead, ratio)
@@ -148,13 +151,9 @@ class ClickDetector:
     def _judge(self, impulse: Impulse, channel: int, origin: int, ratio: float) -> Finding | None:
         gain_db = impulse.before_db - max(impulse.after_db, 0.0)
         width_ms = 1000 * (impulse.stop - impulse.start) / self._rate
-        # the more samples may change, the more of any error they explain; an oscillation has four numbers
-        ring = impulse.ring_hz > 0
-        needed_db = MIN_RING_GAIN_DB + width_ms if ring else MIN_GAIN_DB + min(4.0 * width_ms, 20.0)
-        before_db = MIN_RING_BEFORE_DB if ring else MIN_BEFORE_DB
-        if impulse.peak_db < MIN_PEAK_DB or impulse.before_db < before_db:
-            return None
-        if impulse.after_db > MAX_AFTER_DB or gain_db < needed_db:
+        if impulse.peak_db < MIN_PEAK_DB or not (
+            _rings(impulse, gain_db, width_ms) if impulse.ring_hz else _stands(impulse, gain_db, width_ms)
+        ):
             return None
         measures = {
             "peak_db": round(impulse.peak_db, 1),
@@ -171,6 +170,26 @@ class ClickDetector:
             confidence=float(np.clip(0.5 + gain_db / 80, 0.0, 0.98)),
             measures=measures,
         )
+
+
+def _stands(impulse: Impulse, gain_db: float, width_ms: float) -> bool:
+    """Whether unknown samples explain enough: the more may change, the more of any error they explain."""
+    if impulse.after_db > MAX_AFTER_DB:
+        return False
+    if impulse.before_db >= MIN_BEFORE_DB and gain_db >= MIN_GAIN_DB + min(4.0 * width_ms, 20.0):
+        return True
+    loud = impulse.peak_db >= LOUD_PEAK_DB and impulse.before_db >= LOUD_BEFORE_DB
+    return loud and gain_db >= LOUD_GAIN_DB + min(12.0 * width_ms, 22.0)
+
+
+def _rings(impulse: Impulse, gain_db: float, width_ms: float) -> bool:
+    """Whether it is a damped oscillation: these have four numbers only, however long they are."""
+    if impulse.ring_hz < RING_HZ or impulse.decay_ms > RING_MS or impulse.after_db > MAX_AFTER_DB:
+        return False
+    if gain_db >= SURE_RING_GAIN_DB + width_ms:
+        return True
+    loud = impulse.peak_db >= RING_PEAK_DB and impulse.before_db >= RING_BEFORE_DB
+    return loud and impulse.after_db <= RING_AFTER_DB and gain_db >= RING_GAIN_DB
 
 
 def _severity(peak_db: float) -> float:
