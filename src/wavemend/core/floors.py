@@ -28,8 +28,11 @@ from wavemend.core.noise import (
     SPREAD_SIGMA_DB,
     Array,
     Bands,
+    Patches,
+    PatchMeter,
     a_weight_db,
 )
+from wavemend.core.types import Format, Samples
 
 LEVEL_SLACK_DB = 0.6  # how far a steady floor may wander
 TEST_SLACK_DB = 0.12  # real noise is not quite Gaussian, and not quite flat within a band
@@ -118,6 +121,46 @@ def estimate(
         sound,
         float(10 ** (likely[index] / 10) @ weight),
     )
+
+
+def estimate_all(held: Sequence[Patches], meter: PatchMeter) -> list[Floor]:
+    """The floor of each channel from the patches of some chunks, in order; see `estimate`."""
+    level, spread, peak, fine, swing = (
+        np.concatenate([getattr(p, name) for p in held], axis=1)
+        for name in ("level_db", "spread_db", "peak_db", "fine", "swing")
+    )
+    return [
+        estimate(level[c], spread[c], peak[c], fine[c], swing[c], meter.bands, meter.fine_bands)
+        for c in range(len(level))
+    ]
+
+
+class FloorFinder:
+    """The floor of what came by in the last seconds, chunk after chunk, as far as it is evident."""
+
+    MEMORY = 8
+    MIN_PATCHES = 8
+    EVIDENT = 3.5  # log odds
+    DOUBT_DB = 8.0  # how much lower the floor is taken for each missing unit of evidence
+
+    def __init__(self, format: Format) -> None:
+        self._meter = PatchMeter(format)
+        self._held: list[Patches] = []
+        self._floors: Array | None = None
+
+    def push(self, block: Samples) -> Array | None:
+        """The densities in dB at BANDS_HZ, (channels, bands), or None while there is too little to tell."""
+        fresh = list(self._meter.push(block))
+        self._held = [*self._held, *fresh][-self.MEMORY :]
+        if (
+            fresh
+            and self._meter.fine_bands
+            and sum(p.level_db.shape[1] for p in self._held) >= self.MIN_PATCHES
+        ):
+            found = estimate_all(self._held, self._meter)
+            doubt = max(0.0, self.EVIDENT - float(np.mean([floor.evidence for floor in found])))
+            self._floors = np.array([floor.careful_db - self.DOUBT_DB * doubt for floor in found])
+        return self._floors
 
 
 def _logistic(x: Array) -> Array:

@@ -189,35 +189,24 @@ def _median(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 class FloorTracker:
     """The noise's power in every bin while a recording goes by, chunk after chunk.
 
-    `start` is the floor to begin with, (channels, bins), or None where nothing is known.
-    From a known floor it moves slowly and at most MAX_DRIFT_DB away, so that sound that
-    lasts is not taken for noise; an unknown one is the least of the last chunks' low levels
-    in bands where these agree.
+    It begins with `start`, (channels, bins), and moves slowly and at most MAX_DRIFT_DB away
+    from it, so that sound that lasts is not taken for noise.
     """
 
     MAX_DRIFT_DB = 4.0
     STEADY = 1.7  # what a smoothed cell of noise does not exceed, over the floor
-    MEMORY_CHUNKS = 16
-    AGREEMENT = 1.35
 
-    def __init__(self, start: Array | None, bands: Bands, pace: float) -> None:
+    def __init__(self, start: Array, bands: Bands, pace: float) -> None:
         self._start, self._bands, self._pace = start, bands, pace
         self._places = np.array([(first + last) / 2 for _, first, last in bands])
-        self._drift_db: Array | None = None
-        self._lows: list[Array] = []
+        self._drift_db = np.zeros((len(start), len(bands)))
 
     def floor(self, smoothed: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The floor, (channels, bins), at a chunk whose powers, smoothed, are (channels, frames, bins)."""
         if not self._bands:
-            return np.zeros(smoothed.shape[::2], np.float32) + np.float32(1e-20)
-        if self._start is None:
-            return self._lowest(smoothed)
-        return self._drifted(smoothed, self._start)
-
-    def _drifted(self, smoothed: npt.NDArray[np.float32], start: Array) -> npt.NDArray[np.float32]:
-        if self._drift_db is None:
-            self._drift_db = np.zeros((len(smoothed), len(self._bands)))
-        floor = start * 10 ** (self._at_bins(self._drift_db, smoothed.shape[2]) / 10)
+            return np.full(smoothed.shape[::2], 1e-20, np.float32)
+        drift = [np.interp(np.arange(smoothed.shape[2]), self._places, row) for row in self._drift_db]
+        floor = self._start * 10 ** (np.array(drift) / 10)
         over = smoothed / floor[:, np.newaxis].astype(np.float32)
         for k, (_, first, last) in enumerate(self._bands):
             for c, cells in enumerate(over[:, :, first:last]):
@@ -227,16 +216,3 @@ class FloorTracker:
                     self._drift_db[c, k] += self._pace * step
         np.clip(self._drift_db, -self.MAX_DRIFT_DB, self.MAX_DRIFT_DB, out=self._drift_db)
         return floor.astype(np.float32)
-
-    def _lowest(self, smoothed: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        cells = (smoothed[:, :, a:b] for _, a, b in self._bands)
-        least, low, more = np.stack([np.quantile(c, (0.02, 0.05, 0.1), axis=(1, 2)) for c in cells], axis=2)
-        # a floor is where the quietest cells agree; sound thins out without an end
-        found = np.where(more < self.AGREEMENT * least, 10 * np.log10(low + 1e-20) + 1.2, np.inf)
-        self._lows = [*self._lows[1 - self.MEMORY_CHUNKS :], found]
-        levels = np.min(self._lows, axis=0)
-        levels[np.isinf(levels)] = -200.0
-        return np.asarray(10 ** (self._at_bins(levels, smoothed.shape[2]) / 10), np.float32)
-
-    def _at_bins(self, levels: Array, bins: int) -> Array:
-        return np.array([np.interp(np.arange(bins), self._places, row) for row in levels])

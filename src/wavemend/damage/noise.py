@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wavemend.core.floors import Floor, estimate
+from wavemend.core.floors import Floor, estimate_all
 from wavemend.core.noise import BANDS_HZ, Patches, PatchMeter
 from wavemend.core.params import Param
 from wavemend.core.types import Finding, Format, Region, Samples, runs
@@ -28,7 +28,7 @@ NEIGHBOURS = 4  # stretches to each side that have a say
 SAME_FLOOR_DB = 6.0  # channels whose floors lie nearer are judged together
 REPORT_FROM, LIKELY = 0.2, 0.5
 MOST_EVIDENCE = 8.0
-CALIBRATION = (0.0, 1.0)  # of log odds, on clips that were not trained on
+CALIBRATION = (-1.79, 1.2)  # of log odds, on clips that were not trained on
 CAREFUL_SHARE = 0.35  # of stretches whose floors lie below the one that is taken
 
 WANDER_S = (4.0, 15.0)
@@ -126,17 +126,7 @@ class NoiseDetector:
             self._held = self._held[half:]
 
     def _examine(self, held: list[Patches]) -> None:
-        level, spread, peak, fine, swing = (
-            np.concatenate([getattr(p, name) for p in held], axis=1)
-            for name in ("level_db", "spread_db", "peak_db", "fine", "swing")
-        )
-        meter = self._meter
-        self._stretches.append(
-            [
-                estimate(level[c], spread[c], peak[c], fine[c], swing[c], meter.bands, meter.fine_bands)
-                for c in range(len(level))
-            ]
-        )
+        self._stretches.append(estimate_all(held, self._meter))
 
     def _groups(self) -> list[list[int]]:
         """Channels, those with floors of about the same level together."""

@@ -25,6 +25,7 @@ from scipy import fft
 from scipy.ndimage import uniform_filter1d
 
 from wavemend.core.blocks import Window
+from wavemend.core.floors import FloorFinder
 from wavemend.core.noise import BANDS_HZ, FloorTracker, band_bins, frame_length, shape_at
 from wavemend.core.params import Options, Param
 from wavemend.core.types import Finding, Format, Samples
@@ -43,7 +44,7 @@ class Denoiser(Chunked):
     """Two-pass Wiener gains on half-overlapping square-root Hann frames of `n_fft` samples.
 
     `floors` is the density of the noise in dB at BANDS_HZ, (channels, bands), or None
-    to find it along the way. `smoothing` is how many neighbours to each side the
+    to find it along the way, from what came before. `smoothing` is how many neighbours to each side the
     averages take in.
     """
 
@@ -65,16 +66,26 @@ class Denoiser(Chunked):
         for _ in range(2 * smoothing):
             binomial = np.convolve(binomial, (0.5, 0.5))
         self._kernel = binomial.astype(np.float32)
-        start = None
+        self._bins_hz = np.fft.rfftfreq(n_fft, 1 / format.sample_rate)
+        self._finder = FloorFinder(format) if floors is None else None
         if floors is not None:
-            density = shape_at(floors, np.fft.rfftfreq(n_fft, 1 / format.sample_rate))
-            start = 10 ** (density / 10) * format.sample_rate * n_fft / 4 + 1e-20
-        bands = band_bins(format.sample_rate, n_fft)
-        pace = 1 - np.exp(-self._grid.hop / format.sample_rate / TRACKING_S)
-        self._tracker = FloorTracker(start, bands, float(pace))
+            pace = 1 - np.exp(-self._grid.hop / format.sample_rate / TRACKING_S)
+            bands = band_bins(format.sample_rate, n_fft)
+            self._tracker = FloorTracker(self._powers(floors), bands, float(pace))
+
+    def _powers(self, floors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Densities in dB at BANDS_HZ as power in every bin."""
+        density = shape_at(floors, self._bins_hz)
+        return np.asarray(10 ** (density / 10) * self.format.sample_rate * self._n_fft / 4 + 1e-20)
 
     def process(self, window: Window) -> Samples:
         hop, grid = self._hop, self._grid
+        known = None
+        if self._finder is not None:
+            found = self._finder.push(window.chunk)
+            if found is None:
+                return window.chunk.copy()
+            known = self._powers(found)
         count = -(-window.length // hop) + 1  # the frames that the chunk lies in
         total = count + 2 * self._context
         before = grid.left - window.lead
@@ -82,19 +93,19 @@ class Denoiser(Chunked):
         given = np.pad(window.samples, ((0, 0), (before, max(after, 0))), mode="reflect")
         frames = np.lib.stride_tricks.sliding_window_view(given, self._n_fft, axis=1)[:, ::hop][:, :total]
         spectra = fft.rfft(frames * self._window, axis=2)
-        gain = self._gain(spectra.real**2 + spectra.imag**2 + np.float32(1e-20))
+        gain = self._gain(spectra.real**2 + spectra.imag**2 + np.float32(1e-20), known)
         kept = slice(self._context, self._context + count)
         sound = fft.irfft(spectra[:, kept] * gain[kept], self._n_fft, axis=2) * self._window
         halves = sound.reshape(len(given), count, 2, hop)
         out = halves[:, 1:, 0] + halves[:, :-1, 1]
         return np.ascontiguousarray(out.reshape(len(given), -1)[:, : window.length])
 
-    def _gain(self, power: Powers) -> Powers:
+    def _gain(self, power: Powers, known: npt.NDArray[np.float64] | None) -> Powers:
         """One gain for all channels, (frames, bins), from powers (channels, frames, bins)."""
         wide = uniform_filter1d(power, 2 * WIDE + 1, axis=1, mode="nearest")
         wide = uniform_filter1d(wide, 2 * WIDE + 1, axis=2, mode="nearest")
         wide = np.maximum(wide, np.float32(1e-20))  # running sums leave rounding, also below 0
-        floor = self._tracker.floor(wide)[:, np.newaxis]
+        floor = (self._tracker.floor(wide) if known is None else known.astype(np.float32))[:, np.newaxis]
         over = power / floor
         near = self._average(over)
         sound = np.maximum(1 - OVERSUBTRACTION / near, 0)
@@ -160,4 +171,5 @@ REPAIR = Repair(
     },
     build=build,
     doc=__doc__,
+    min_confidence=0.9,
 )
