@@ -25,10 +25,10 @@ Singles = npt.NDArray[np.float32]
 
 LEVEL_KNOT_S = 2.0
 PHASE_KNOT_S = 0.5
-LEVEL_CHANGE = 0.03  # of an amplitude in a second, relative
+LEVEL_CHANGE = 0.04  # of an amplitude in a second, relative
 PHASE_CHANGE = 0.003  # of a harmonic against the others in a second, rad
 STEADY = 0.003  # third difference of the phase at the knots, rad, that any mains may have
-AROUND = 3  # frames on either side whose power says how far one may be trusted
+AROUND = 2  # frames on either side whose power says how far one may be trusted
 OVERLAP = 0.5  # frames overlap by half, so that two count as one
 FAINT = np.float32(1e-13)
 SEARCHED = 10  # harmonics that a search for a constant pitch looks at

@@ -80,11 +80,10 @@ def scale(sample_rate: int) -> Scale:
     )
 
 
-def powers(samples: Samples, first: int, count: int, by: Scale) -> npt.NDArray[np.float32]:
-    """Squared amplitudes of the lines in `count` frames, the first centred on sample `first`.
+def brought_down(samples: Samples, first: int, count: int, by: Scale) -> Samples:
+    """What `count` frames see, at the lower rate; the first frame is centred on sample `first`.
 
-    (channels, samples) in, (channels, count, bins) out, bins of `by.bin_hz` up to
-    TOP_HZ and a little more. What lies outside the array counts as silence.
+    (channels, samples) in and out. What lies outside the array counts as silence.
     """
     begin = first - by.reach - by.margin
     length = (count - 1) * by.hop + by.frame * by.factor + 2 * by.margin
@@ -92,12 +91,37 @@ def powers(samples: Samples, first: int, count: int, by: Scale) -> npt.NDArray[n
     part = np.zeros((len(samples), length), np.float32)
     part[:, lo - begin : hi - begin] = samples[:, lo:hi]
     if by.factor > 1:
-        skip = 2 * by.margin // by.factor
-        part = signal.upfirdn(by.taps, part, down=by.factor, axis=1)[:, skip:]
-    frames = np.lib.stride_tricks.sliding_window_view(part, by.frame, axis=1)[:, :: by.hop // by.factor]
+        part = signal.upfirdn(by.taps, part, down=by.factor, axis=1)[:, 2 * by.margin // by.factor :]
+    return np.asarray(part, np.float32)
+
+
+def powers(low: Samples, count: int, by: Scale) -> npt.NDArray[np.float32]:
+    """Squared amplitudes of the lines in `count` frames of a sound that was brought down.
+
+    (channels, samples) in, (channels, count, bins) out, bins of `by.bin_hz` up to
+    TOP_HZ and a little more.
+    """
+    frames = np.lib.stride_tricks.sliding_window_view(low, by.frame, axis=1)[:, :: by.hop // by.factor]
     spectra = fft.rfft(frames[:, :count] * by.window, by.n_fft, axis=2)
     kept = spectra[..., : int(1.05 * TOP_HZ / by.bin_hz)]
     return np.asarray(kept.real**2 + kept.imag**2, np.float32)
+
+
+def brief_levels(low: Samples, f0_hz: float, k: npt.NDArray[np.int64], by: Scale) -> Floats:
+    """Levels of harmonics in frames of an eighth of a second, (channels, frames, harmonics), in dB.
+
+    `low` is sound that was brought down.
+    """
+    rate = by.sample_rate / by.factor
+    frame = round(rate / 8)
+    window = signal.get_window("hann", frame)
+    frames = np.lib.stride_tricks.sliding_window_view(low, frame, axis=1)[:, :: frame // 2]
+    time = (np.arange(frame) - frame / 2) / rate
+    out = np.zeros((*frames.shape[:2], len(k)))
+    for i, harmonic in enumerate(k):
+        wave = 2 * window / window.sum() * np.exp(-2j * np.pi * harmonic * f0_hz * time)
+        out[:, :, i] = np.abs(frames @ wave.astype(np.complex64))
+    return np.asarray(20 * np.log10(out + 1e-7), np.float64)
 
 
 def contrasts(power: npt.NDArray[np.float32], by: Scale) -> npt.NDArray[np.float32]:

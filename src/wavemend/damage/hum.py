@@ -27,6 +27,8 @@ MIN_FRAMES = 8
 USUAL_STRAY = 0.013  # of the fundamental from its family, on average
 EVIDENCE_ASTRAY = 5.0  # where it strays further: tapes at a wrong speed, but also the note G1
 LEAST_DB = -100.0  # fainter harmonics are not looked at, dBFS
+LEAST_HEARD_DB = -82.0  # of all harmonics, A-weighted, dBFS; less is not heard and is left alone
+MOST_GAP_DB = 14.0  # that a harmonic may seem to sink for an eighth of a second
 EVIDENCE = 2.0  # harmonics, each counted by how steady it is
 EVIDENCE_BESIDE = 1.0  # of a stretch beside one that is certain
 
@@ -110,6 +112,7 @@ class HumDetector:
         reach = by.reach + by.margin
         self._grid = Grid(format.channels, by.hop * FRAMES_PER_WINDOW, left=reach, right=reach)
         self._powers: list[npt.NDArray[np.float32]] = []
+        self._low: list[Samples] = []  # as many hops as there are frames
         self._from = 0
         self._stretches: list[_Stretch] = []
 
@@ -134,7 +137,11 @@ class HumDetector:
             if at >= by.reach and at - origin + by.reach <= stop
         ]
         if centres:
-            self._powers.append(mains.powers(window.samples, centres[0], len(centres), by))
+            low = mains.brought_down(window.samples, centres[0], len(centres), by)
+            self._powers.append(mains.powers(low, len(centres), by))
+            hop = by.hop // by.factor
+            inner = by.frame // 2 - hop // 2
+            self._low.append(low[:, inner : inner + len(centres) * hop].copy())
         held = sum(part.shape[1] for part in self._powers)
         if held >= FRAMES_PER_STRETCH * 3 // 2:
             self._judge(FRAMES_PER_STRETCH, self._from + FRAMES_PER_STRETCH * by.hop)
@@ -143,11 +150,15 @@ class HumDetector:
         power = np.concatenate(self._powers, axis=1)
         self._powers = [power[:, frames:]] if power.shape[1] > frames else []
         power = power[:, :frames]
+        low = np.concatenate(self._low, axis=1)
+        used = frames * (self._by.hop // self._by.factor)
+        self._low = [low[:, used:]] if low.shape[1] > used else []
+        low = low[:, :used]
         start, self._from = self._from, until
         if frames < MIN_FRAMES:
             return
         stretch = max(
-            (_examine(power, family, self._by, start, until) for family in mains.FAMILIES_HZ),
+            (_examine(power, low, family, self._by, start, until) for family in mains.FAMILIES_HZ),
             key=lambda s: s.evidence.max(),
         )
         self._stretches.append(stretch)
@@ -188,9 +199,12 @@ class _Stretch:
 
 
 def _examine(
-    power: npt.NDArray[np.float32], family_hz: float, by: mains.Scale, start: int, until: int
+    power: npt.NDArray[np.float32], low: Samples, family_hz: float, by: mains.Scale, start: int, until: int
 ) -> _Stretch:
-    """Follow one family through (channels, frames, bins) and count the harmonics that behave as hum."""
+    """Follow one family through (channels, frames, bins) and count the harmonics that behave as hum.
+
+    `low` is the sound of the same frames, (channels, samples).
+    """
     contrast = mains.contrasts(power, by)
     grid = mains.candidates(family_hz)
     f0, _ = mains.track(mains.standing_out(contrast, grid, by), grid, family_hz)
@@ -216,13 +230,31 @@ def _examine(
         * np.clip((0.5 - np.abs(astray)) / 0.25, 0, 1)
         * (quiet > LEAST_DB)
     )
+    kept = np.flatnonzero(certain.max(axis=0) > 0)
+    if len(kept):
+        # notes that come again and again leave gaps too short for the long frames
+        brief = np.percentile(mains.brief_levels(low, float(f0.mean()), k[kept], by), (10, 20), axis=1).mean(
+            axis=0
+        )
+        certain[:, kept] *= np.clip((MOST_GAP_DB - (middle[:, kept] - brief)) / 4, 0, 1)
     # one line is a note; so are lines without any of the lowest, and a drone beside the mains' pitch
     several = ((certain >= 0.4).sum(axis=1) >= 2) & (certain[:, :4].max(axis=1) >= 0.4)
     if abs(f0.mean() / family_hz - 1) > USUAL_STRAY:
         several &= certain.sum(axis=1) >= EVIDENCE_ASTRAY
     levels = np.where(certain >= 0.4, np.percentile(level[:, rows, at], 25, axis=1), -np.inf)
+    heard = 10 * np.log10((10 ** ((levels + _a_weighting(k * family_hz)) / 10)).sum(axis=1) / 2 + 1e-20)
+    several &= heard > LEAST_HEARD_DB
     low, mean, high = (float(v) for v in (np.percentile(f0, 5), f0.mean(), np.percentile(f0, 95)))
     return _Stretch(start, until, family_hz, mean, low, high, certain.sum(axis=1) * several, levels)
+
+
+def _a_weighting(f_hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """IEC 61672-1, in dB."""
+    f2 = np.asarray(f_hz, np.float64) ** 2
+    gain = (
+        12194.0**2 * f2**2 / ((f2 + 20.6**2) * np.sqrt((f2 + 107.7**2) * (f2 + 737.9**2)) * (f2 + 12194.0**2))
+    )
+    return np.asarray(20 * np.log10(gain) + 2.0, np.float64)
 
 
 def _finding(run: list[_Stretch]) -> Finding:

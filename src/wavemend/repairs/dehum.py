@@ -282,7 +282,8 @@ class _Track:
             count += 1
         if count <= 0:
             return
-        power = mains.powers(window.samples, self._centre(self._frames) - origin, count, by)
+        low = mains.brought_down(window.samples, self._centre(self._frames) - origin, count, by)
+        power = mains.powers(low, count, by)
         contrast = mains.contrasts(power, by)
         new = [mains.standing_out(contrast, grid, by) for grid in self._grids]
         old = self._scores or [part[:0] for part in new]
