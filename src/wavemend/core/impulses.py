@@ -314,6 +314,8 @@ def mend(
         if not SHORTEST_RING <= length <= last:
             continue
         ring = ringing.fit(error, a, length, rate)
+        if ring.explained < HOPELESS:
+            continue
         rings.append(ring)
         ends = ringing.end(ring, error, a, min(ring.fades, last), chance * power)
         if SHORTEST_RING <= ends != length:
@@ -336,5 +338,6 @@ def mend(
 
 
 ENOUGH = 1.5  # times the usual error: what leaves no more is not improved upon
+HOPELESS = 0.75  # share of the error's energy: an oscillation that explains less is not there
 SHORTEST_RING = 5
 LOOSENESS = (0.1, 0.01)
