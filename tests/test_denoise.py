@@ -155,3 +155,23 @@ def test_every_parameter_is_heard(option: dict[str, float]) -> None:
     assert not np.array_equal(
         run(DENOISE.open(MONO, truth, **option), noisy), run(DENOISE.open(MONO, truth), noisy)
     )
+
+
+def test_a_drone_under_noise_is_kept() -> None:
+    """Dense low partials that swell slowly are not the floor, however long they last."""
+    rng = np.random.default_rng(6)
+    time = np.arange(10 * 48_000) / 48_000
+    drone = np.zeros(len(time))
+    for hz in np.geomspace(80, 700, 60):
+        swell = 1 + 0.5 * np.sin(2 * np.pi * rng.uniform(0.05, 0.4) * time + rng.uniform(0, 6))
+        drone += swell * np.sin(2 * np.pi * hz * time + rng.uniform(0, 6)) * 80 / hz
+    clean = (0.02 * drone[np.newaxis]).astype(np.float32)
+    noisy, _ = NOISE.simulate(clean, MONO, 3, snr_db=15.0)
+    restored = run(DENOISE.open(MONO, NOISE.detect(noisy, MONO)), noisy)
+    assert si_sdr_db(clean, restored) > si_sdr_db(clean, noisy) + 3.0
+
+
+def test_a_bare_finding_leaves_clean_sound_nearly_as_it_is() -> None:
+    unknown = Finding("noise", Region(0, 12 * 48_000), 1.0, 1.0)
+    for clean in (contract.music(MONO, 12 * 48_000), speech_like(MONO, 12.0)):
+        assert si_sdr_db(clean, run(DENOISE.open(MONO, (unknown,)), clean)) > 35.0
