@@ -17,9 +17,10 @@ from scipy import fft
 Floats = npt.NDArray[np.float64]
 Complexes = npt.NDArray[np.complex128]
 
-STARTS = 4  # of the coarse set, from which the search goes on
+STARTS = 2  # of the coarse set, from which the search goes on
 TOGETHER, STEPS = 3, 11  # steps that all of them take, and that the best one takes at most
 CLOSE = 1e-4  # a relative change of z that is followed by none worth a step
+COARSE_SHARE = 0.6  # of the error's energy: where all of them explain less, no better one is searched
 COARSE_MS = 3.0  # of the error, for the coarse set
 DECAYS_MS = (0.04, 0.09, 0.2, 0.45, 1.0)
 SLOWEST_MS, FASTEST = 2.0, 0.5  # decays that are looked for: milliseconds, samples
@@ -61,7 +62,12 @@ def fit(error: Floats, a: Floats, count: int, rate: int, near: complex = 0j, end
     padded = np.zeros(count + order)
     padded[: len(known)] = known
     back = np.correlate(padded, a, "valid")
-    log_z = np.log(np.array([near])) if near else _coarse(known[:count], a, rate)
+    if near:
+        log_z = np.log(np.array([near]))
+    else:
+        log_z, share = _coarse(known[:count], a, rate)
+        if share < COARSE_SHARE:
+            return Ring(complex(np.exp(log_z[0])), 0j, count, share)
     return _refine(log_z, back, _gram(a, count, ends), float(known @ known), rate)
 
 
@@ -124,8 +130,8 @@ def _refine(log_z: Complexes, back: Floats, gram: Floats, energy: float, rate: i
     )
 
 
-def _coarse(error: Floats, a: Floats, rate: int) -> Complexes:
-    """log z of the oscillations of a fixed set that explain most, and more than their neighbours do."""
+def _coarse(error: Floats, a: Floats, rate: int) -> tuple[Complexes, float]:
+    """log z of those of a fixed set that explain more than their neighbours; the best one's share."""
     log_z, spectra, reach = _set(rate, 32 * (len(a) // 32 + 1))
     n_fft = spectra.shape[-1]
     error = error[:reach]
@@ -138,7 +144,8 @@ def _coarse(error: Floats, a: Floats, rate: int) -> Complexes:
     around = np.pad(explained, 1)
     beside = np.maximum.reduce([around[1:-1, :-2], around[1:-1, 2:], around[:-2, 1:-1], around[2:, 1:-1]])
     peaks = np.where(explained >= beside, explained, -1).ravel()
-    return np.asarray(log_z.ravel()[np.argsort(-peaks, kind="stable")[:STARTS]])
+    chosen = np.argsort(-peaks, kind="stable")[:STARTS]
+    return log_z.ravel()[chosen], float(peaks[chosen[0]]) / max(float(error @ error), 1e-300)
 
 
 @lru_cache(maxsize=8)

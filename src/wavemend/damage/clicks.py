@@ -25,10 +25,11 @@ KINDS = ("tick", "pop", "glitch")
 RATIO = 2.0  # of prediction error, over the largest on each side: below, nothing is looked at
 MIN_BEFORE_DB, MAX_AFTER_DB, MIN_GAIN_DB = 16.0, 6.0, 20.0
 LOUD_BEFORE_DB, LOUD_GAIN_DB, LOUD_PEAK_DB = 12.0, 12.0, 11.0  # for short ones far above the sound
-RING_BEFORE_DB, RING_AFTER_DB, RING_GAIN_DB, RING_PEAK_DB = 8.0, 3.0, 7.0, 6.0  # sound hardly imitates these
+RING_BEFORE_DB, RING_AFTER_DB, RING_GAIN_DB, RING_PEAK_DB = 8.0, 3.0, 9.0, 6.0  # sound hardly imitates these
 SURE_RING_GAIN_DB = 11.0
 RING_HZ, RING_MS = 150.0, 1.9  # pitches and decays on the other side are also those of drums and voices
 MIN_PEAK_DB = 3.0  # over the local level: what is smaller is not heard as a click
+WIDE_PEAK_DB = 6.0  # the same for those longer than a millisecond
 MAX_PER_CHUNK = 60  # more is crackle; only those that stand out most are looked at
 QUIET = 1e-3  # the level that clicks are made for where there is less sound
 
@@ -174,7 +175,7 @@ class ClickDetector:
 
 def _stands(impulse: Impulse, gain_db: float, width_ms: float) -> bool:
     """Whether unknown samples explain enough: the more may change, the more of any error they explain."""
-    if impulse.after_db > MAX_AFTER_DB:
+    if impulse.after_db > MAX_AFTER_DB or (width_ms > 1.0 and impulse.peak_db < WIDE_PEAK_DB):
         return False
     if impulse.before_db >= MIN_BEFORE_DB and gain_db >= MIN_GAIN_DB + min(4.0 * width_ms, 20.0):
         return True
