@@ -57,6 +57,23 @@ def test_a_bass_on_the_mains_pitch_is_not_hum() -> None:
     assert DAMAGE.detect(played[np.newaxis], FORMAT) == ()
 
 
+def test_notes_that_come_quickly_are_not_hum() -> None:
+    """The gaps between notes of 100 Hz, 0.6 s apart, are too short for frames of a second."""
+    time = np.arange(12 * 16_000) / 16_000
+    note = sum(np.sin(2 * np.pi * 100 * k * time) / k for k in range(1, 9))
+    played = (0.1 * note * np.exp(-3 * (time % 0.6)) * (time % 0.6 < 0.54)).astype(np.float32)
+    assert DAMAGE.detect(played[np.newaxis], FORMAT) == ()
+
+
+@pytest.mark.parametrize(("level_db", "count"), [(-70.0, 0), (-45.0, 1)])
+def test_only_what_is_heard(level_db: float, count: int) -> None:
+    """Lines of 50 and 100 Hz at -70 dBFS cannot be heard; at -45 dBFS they can."""
+    time = np.arange(10 * 16_000) / 16_000
+    lines = 10 ** (level_db / 20) * (np.sin(2 * np.pi * 50 * time) + np.sin(2 * np.pi * 100 * time))
+    noise = np.random.default_rng(1).standard_normal(len(time)) * 1e-5
+    assert len(DAMAGE.detect((lines + noise)[np.newaxis].astype(np.float32), FORMAT)) == count
+
+
 def test_level_is_that_of_the_tone() -> None:
     time = np.arange(10 * 16_000) / 16_000
     tone = sum(0.02 * np.sin(2 * np.pi * 50 * k * time) for k in (1, 2, 3))

@@ -130,7 +130,7 @@ def constant_pitch(lines: Complexes, base: Floats, step_s: float, near_hz: float
         turned = turned * turn
         sums[:, :, k] = (weight[:, :, k] * lines[:, :, k]) @ turned.T
     share = np.minimum(np.abs(sums) ** 2 / (total[:, np.newaxis] + 1e-30), 0.999)
-    return float(tries[int(-np.log(1 - share).sum(axis=(0, 2)).argmin())])
+    return float(tries[np.log(1 - share).sum(axis=(0, 2)).argmin()])
 
 
 def fit(lines: Complexes, base: Floats, start: Floats, step_s: float, schedule: tuple[int, ...]) -> Fit:

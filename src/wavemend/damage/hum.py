@@ -28,9 +28,10 @@ USUAL_STRAY = 0.013  # of the fundamental from its family, on average
 EVIDENCE_ASTRAY = 5.0  # where it strays further: tapes at a wrong speed, but also the note G1
 LEAST_DB = -100.0  # fainter harmonics are not looked at, dBFS
 LEAST_HEARD_DB = -82.0  # of all harmonics, A-weighted, dBFS; less is not heard and is left alone
-MOST_GAP_DB = 14.0  # that a harmonic may seem to sink for an eighth of a second
-EVIDENCE = 2.0  # harmonics, each counted by how steady it is
+MOST_GAP_DB = 7.0  # that a harmonic may seem to sink for an eighth of a second
+EVIDENCE = 1.5  # harmonics, each counted by how steady it is
 EVIDENCE_BESIDE = 1.0  # of a stretch beside one that is certain
+EVIDENCE_OF_MOST = 2.0  # where seven in ten are right
 
 
 def draw(
@@ -242,13 +243,13 @@ def _examine(
     if abs(f0.mean() / family_hz - 1) > USUAL_STRAY:
         several &= certain.sum(axis=1) >= EVIDENCE_ASTRAY
     levels = np.where(certain >= 0.4, np.percentile(level[:, rows, at], 25, axis=1), -np.inf)
-    heard = 10 * np.log10((10 ** ((levels + _a_weighting(k * family_hz)) / 10)).sum(axis=1) / 2 + 1e-20)
-    several &= heard > LEAST_HEARD_DB
-    low, mean, high = (float(v) for v in (np.percentile(f0, 5), f0.mean(), np.percentile(f0, 95)))
-    return _Stretch(start, until, family_hz, mean, low, high, certain.sum(axis=1) * several, levels)
+    heard_db = 10 * np.log10((10 ** ((levels + _a_weighting(k * family_hz)) / 10)).sum(axis=1) / 2 + 1e-20)
+    several &= heard_db > LEAST_HEARD_DB
+    lowest, mean, highest = (float(v) for v in (np.percentile(f0, 5), f0.mean(), np.percentile(f0, 95)))
+    return _Stretch(start, until, family_hz, mean, lowest, highest, certain.sum(axis=1) * several, levels)
 
 
-def _a_weighting(f_hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _a_weighting(f_hz: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """IEC 61672-1, in dB."""
     f2 = np.asarray(f_hz, np.float64) ** 2
     gain = (
@@ -269,7 +270,7 @@ def _finding(run: list[_Stretch]) -> Finding:
         "hum",
         Region(run[0].start, run[-1].until, channels, (0.9 * f0_hz, (highest + 0.5) * f0_hz)),
         severity=float(np.clip((total_db + 90) / 80, 0.05, 1)),
-        confidence=float(1 - 0.3 * 2 ** (-max(best - EVIDENCE, 0) / 1.2)),
+        confidence=float(1 - 0.3 * 2 ** (-(best - EVIDENCE_OF_MOST) / 1.2)),
         measures={
             "f0_hz": f0_hz,
             "drift_percent": 50 * (max(s.high_hz for s in run) - min(s.low_hz for s in run)) / f0_hz,
