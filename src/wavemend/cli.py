@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -16,10 +15,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from wavemend import __version__
+from wavemend.core.stopping import WISH, Stopped, stoppable
 from wavemend.errors import InputError, WavemendError
 
 if TYPE_CHECKING:
-    from wavemend.core.hook import Hook
+    from wavemend.core.hook import Event, Hook
     from wavemend.core.params import Param
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -290,12 +290,30 @@ cli.add_command(_Damages("damage", help="Damage INPUT on purpose, and write down
 
 @contextmanager
 def _progress() -> Iterator[Hook]:
-    """A hook that draws a bar on a terminal, and nothing in a pipe."""
-    from wavemend.core.hook import Event, silent
+    """A hook that draws a bar on a terminal and nothing in a pipe, and heeds the wish to stop."""
 
-    if not sys.stderr.isatty():
-        yield silent
-        return
+    def heed(event: Event) -> None:
+        if WISH.asked:
+            raise Stopped
+
+    WISH.in_steps = True
+    try:
+        if sys.stderr.isatty():
+            with _bar() as draw:
+
+                def both(event: Event) -> None:
+                    heed(event)
+                    draw(event)
+
+                yield both
+        else:
+            yield heed
+    finally:
+        WISH.in_steps = False
+
+
+@contextmanager
+def _bar() -> Iterator[Hook]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -314,7 +332,7 @@ def _progress() -> Iterator[Hook]:
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 bad usage or input, 1 our own fault."""
     try:
-        with _stoppable():
+        with stoppable():
             cli.main(args=None if args is None else list(args), prog_name="wavemend", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
@@ -324,7 +342,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "wavemend"
         _fail(f"{error.format_message().rstrip('.')}; see {command} --help", 2)
-    except _Stopped:
+    except Stopped:
         _fail("stopped; nothing half-written is left", 2)
     except WavemendError as error:
         _fail(str(error), 2)
@@ -347,30 +365,6 @@ def main(args: Sequence[str] | None = None) -> None:
 def _fail(message: str, code: int) -> NoReturn:
     click.echo(f"wavemend: {' '.join(message.split())}", err=True)
     sys.exit(code)
-
-
-class _Stopped(BaseException):
-    """Somebody wants the program to end; what is half done is to be cleared away."""
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Ctrl-C, kill and a closed terminal raise _Stopped, once: clearing away is not disturbed."""
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    heeded = {number: before for number in numbers if (before := signal.getsignal(number)) != signal.SIG_IGN}
-
-    def stop(number: int, frame: object) -> None:
-        for each in heeded:
-            signal.signal(each, signal.SIG_IGN)
-        raise _Stopped
-
-    for number in heeded:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, before in heeded.items():
-            signal.signal(number, before)
 
 
 if __name__ == "__main__":
