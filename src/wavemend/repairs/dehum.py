@@ -359,4 +359,5 @@ REPAIR = Repair(
     build=build,
     doc=__doc__,
     takes="tones",
+    min_confidence=0.6,
 )
