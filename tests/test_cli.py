@@ -328,3 +328,24 @@ def test_a_closed_pipe_is_no_error(clean: Path) -> None:
     )
     assert done.stdout.strip() == "0", done.stderr
     assert done.stderr == ""
+
+
+def test_silent_channels_and_absurd_values(run: Run, tmp_path: Path, piece: Samples) -> None:
+    half = np.stack([piece[0], np.zeros_like(piece[0])], axis=1)
+    sf.write(tmp_path / "half.wav", half, RATE, subtype="PCM_24")
+    code, _, err = run("diagnose", tmp_path / "half.wav")
+    assert (code, err) == (0, "")
+    sf.write(tmp_path / "silent.wav", np.zeros((RATE, 2)), RATE, subtype="PCM_24")
+    assert run("restore", tmp_path / "silent.wav", "-o", tmp_path / "out.wav")[0] == 0
+    sf.write(tmp_path / "huge.wav", piece.T * 1e30, RATE, subtype="FLOAT")
+    refused(run("restore", tmp_path / "huge.wav", "-o", tmp_path / "none.wav"), "full scale")
+    assert not (tmp_path / "none.wav").exists()
+
+
+def test_a_subtype_that_the_kind_of_file_cannot_hold_is_refused(
+    run: Run, clean: Path, tmp_path: Path
+) -> None:
+    refused(run("restore", clean, "-o", tmp_path / "x.flac", "--subtype", "FLOAT"), "cannot hold FLOAT")
+    refused(run("restore", clean, "-o", tmp_path / "x.ogg", "--subtype", "PCM_16"), "cannot hold PCM_16")
+    assert run("restore", clean, "-o", tmp_path / "x.wav", "--subtype", "FLOAT")[0] == 0
+    assert sf.info(tmp_path / "x.wav").subtype == "FLOAT"

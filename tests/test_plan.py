@@ -176,3 +176,18 @@ def test_a_gap_that_is_too_long_is_left_alone_or_refused() -> None:
         forced_plan(repairs["fill"], FORMAT, SAMPLES, (), (0, 24_000), {})
     forced = forced_plan(repairs["fill"], FORMAT, SAMPLES, (), (100, 580), {})
     assert forced.findings == (Finding("dropouts", Region(100, 580), 1.0, 1.0),)
+
+
+def test_a_step_is_refused_findings_that_it_cannot_use() -> None:
+    content = json.loads(plan_text(make_plan([finding("dc"), finding("hum")], FORMAT, SAMPLES)))
+    content["steps"][0]["findings"] = [1]
+    with pytest.raises(PlanError, match="does not treat"):
+        parse_plan(json.dumps(content))
+    with pytest.raises(InputError, match="level_high"):
+        repairs["declip"].open(FORMAT, [Finding("clipping", Region(0, 9), 1.0, 1.0)])
+    with pytest.raises(InputError, match="floor_db_per_hz"):
+        repairs["denoise"].open(
+            FORMAT, [Finding("noise", Region(0, 9), 1.0, 1.0, {"floor_db_per_hz": (1.0,)})]
+        )
+    with pytest.raises(InputError, match="band"):
+        Region(0, 9, None, (100.0, 50.0))

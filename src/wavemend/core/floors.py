@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -58,10 +59,18 @@ class Floor:
     noise: float
 
 
+Weights = Mapping[str, Array]
+
+
+def read_weights(file: IO[bytes]) -> Weights:
+    """Weights from a file like the one that is shipped; bench/train_floors.py makes such files."""
+    return {name: array.astype(np.float64) for name, array in np.load(file).items()}
+
+
 @cache
-def _weights() -> Mapping[str, Array]:
+def _shipped() -> Weights:
     with resources.files("wavemend.core").joinpath("floors.npz").open("rb") as file:
-        return {name: array.astype(np.float64) for name, array in np.load(file).items()}
+        return read_weights(file)
 
 
 def estimate(
@@ -72,23 +81,53 @@ def estimate(
     swing: Array,
     bands: Bands,
     fine_bands: Bands,
+    weights: Weights | None = None,
 ) -> Floor:
     """The floor from one channel's Patches put together.
 
     `level`, `spread` and `peak` are (patches, bands), `fine` is (rows, fine bins), `swing`
-    (rows, fine bands); at least three patches and one row.
+    (rows, fine bands); at least three patches and one row. Without `weights` it is judged by
+    those that are shipped.
     """
-    figures, lowest, total = _figures(level, spread, peak, fine, swing, bands, fine_bands)
-    w = _weights()
-    first = np.tanh(figures @ w["W1"] + w["b1"])
+    given, lowest, total = figures(level, spread, peak, fine, swing, bands, fine_bands)
+    w = _shipped() if weights is None else weights
+    first = np.tanh(given @ w["W1"] + w["b1"])
     reach = (len(w["W2"]) // first.shape[1] - 1) // 2
     padded = np.pad(first, ((reach, reach), (0, 0)))
     around = np.concatenate([padded[k : k + len(first)] for k in range(2 * reach + 1)], axis=1)
     second = np.tanh(around @ w["W2"] + w["b2"])
     over = np.minimum(10 * (second @ w["W3"] + w["b3"]), MOST_OVER_MINIMUM_DB)
     index = np.array([band for band, _, _ in fine_bands])
+    pooled = evidence_figures(second, over, lowest, total, index)
+    evidence = np.tanh(pooled @ w["P1"] + w["p1"]) @ w["P2"] + w["p2"]
+    every = np.arange(len(BANDS_HZ))
+    careful, likely = (np.interp(every, index, lowest + over[:, k]) for k in range(2))
+    weight = a_weighted_width(index)
+    return Floor(
+        np.minimum(careful, likely),
+        likely,
+        float(evidence),
+        float(10 ** (total / 10) @ weight),
+        float(10 ** (likely[index] / 10) @ weight),
+    )
+
+
+def a_weighted_width(index: npt.NDArray[np.intp]) -> Array:
+    """What makes densities in these of BANDS_HZ, (bands,), A-weighted powers: gain times width in Hz."""
     hz = np.array(BANDS_HZ)[index]
-    weight = 10 ** (a_weight_db(hz) / 10) * hz * _WIDTH
+    return np.asarray(10 ** (a_weight_db(hz) / 10) * hz * _WIDTH)
+
+
+def evidence_figures(
+    second: Array, over: Array, lowest: Array, total: Array, index: npt.NDArray[np.intp]
+) -> Array:
+    """What the evidence is weighed from: means over the bands.
+
+    `second` is what the second layer gives, (bands, units), `over` its careful and its likely
+    quantile over `lowest` in dB, (bands, 2), `total` the mean density; `index` tells which bands.
+    """
+    hz = np.array(BANDS_HZ)[index]
+    weight = a_weighted_width(index)
     heard = hz >= MIN_HEARD_HZ if (hz >= MIN_HEARD_HZ).any() else np.ones(len(hz), bool)
     sound = float(10 ** (total / 10) @ weight)
     below = np.minimum(
@@ -100,7 +139,7 @@ def estimate(
     )
     trusted = _logistic(over + 4.0)
     share = 10 ** (lowest / 10) * weight
-    pooled = np.array(
+    return np.array(
         [
             *(below / 10),
             *trusted[heard].mean(axis=0),
@@ -111,27 +150,22 @@ def estimate(
             *second[heard].mean(axis=0),
         ]
     )
-    evidence = np.tanh(pooled @ w["P1"] + w["p1"]) @ w["P2"] + w["p2"]
-    every = np.arange(len(BANDS_HZ))
-    careful, likely = (np.interp(every, index, lowest + over[:, k]) for k in range(2))
-    return Floor(
-        np.minimum(careful, likely),
-        likely,
-        float(evidence),
-        sound,
-        float(10 ** (likely[index] / 10) @ weight),
-    )
 
 
-def estimate_all(held: Sequence[Patches], meter: PatchMeter) -> list[Floor]:
-    """The floor of each channel from the patches of some chunks, in order; see `estimate`."""
+def joined(held: Sequence[Patches]) -> tuple[Array, Array, Array, npt.NDArray[np.float32], Array]:
+    """Level, spread, peak, fine and swing of chunks in order, each (channels, patches or rows, ...)."""
     level, spread, peak, fine, swing = (
         np.concatenate([getattr(p, name) for p in held], axis=1)
         for name in ("level_db", "spread_db", "peak_db", "fine", "swing")
     )
+    return level, spread, peak, fine, swing
+
+
+def estimate_all(held: Sequence[Patches], meter: PatchMeter, weights: Weights | None = None) -> list[Floor]:
+    """The floor of each channel from the patches of some chunks, in order; see `estimate`."""
     return [
-        estimate(level[c], spread[c], peak[c], fine[c], swing[c], meter.bands, meter.fine_bands)
-        for c in range(len(level))
+        estimate(*channel, meter.bands, meter.fine_bands, weights)
+        for channel in zip(*joined(held), strict=True)
     ]
 
 
@@ -190,7 +224,7 @@ def _some_quantiles(values: Array, mask: npt.NDArray[np.bool_], places: Sequence
     return np.asarray(found * (1 - share) + upper_values * share)
 
 
-def _figures(
+def figures(
     level: Array,
     spread: Array,
     peak: Array,
@@ -199,7 +233,10 @@ def _figures(
     bands: Bands,
     fine_bands: Bands,
 ) -> tuple[Array, Array, Array]:
-    """What the weights are given, (bands, figures), the measured minimum and the mean, (bands,) in dB."""
+    """What the weights are given, (bands, figures), the measured minimum and the mean, (bands,) in dB.
+
+    The parameters are those of `estimate`.
+    """
     count = len(fine_bands)
     level, spread, peak = level[:, :count], spread[:, :count], peak[:, :count]
     rows, mean, lows, low_mean = _valleys(fine, fine_bands)

@@ -18,6 +18,7 @@ from wavemend.core.types import Format, Samples, Source, as_samples
 from wavemend.errors import InputError, MediaError
 
 BLOCK = 65536
+MAX_SAMPLE = 1e6  # of full scale: what goes beyond is not sound, and breaks arithmetic
 
 
 class Cursor(Protocol):
@@ -112,6 +113,10 @@ class Reader(ABC):
             seconds = (start + at) / self.format.sample_rate
             raise MediaError(
                 f"{self._name}the samples hold NaN or infinities (channel {channel}, at {seconds:.2f} s)"
+            )
+        if block.size and max(float(block.max()), -float(block.min())) > MAX_SAMPLE:
+            raise MediaError(
+                f"{self._name}the samples reach beyond {MAX_SAMPLE:g} times full scale; this is no sound"
             )
         return block
 

@@ -8,7 +8,7 @@ import struct
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import IO, BinaryIO, Protocol
 
 import numpy as np
 
@@ -66,6 +66,12 @@ class Target:
             if subtype not in SUBTYPES:
                 raise InputError(f"there is no subtype '{subtype}'{suggest(subtype, SUBTYPES)}")
             wanted = SUBTYPES[subtype]
+        if (
+            subtype is not None
+            and container in ENCODERS
+            and not (container == "FLAC" and wanted.kind == "int" and wanted.bits in FLAC_DEPTHS)
+        ):
+            raise InputError(f"a file of kind {container} cannot hold {subtype}; leave --subtype away")
         if container in ENCODERS and container != "FLAC":
             return cls(container, SUBTYPES["FLOAT"], lossy=True)
         if container == "FLAC":
@@ -255,6 +261,14 @@ def _with_line(metadata: Metadata, line: str) -> Metadata:
     return replace(metadata, comments=comments)
 
 
+def close_quietly(file: IO[bytes]) -> None:
+    """Close a file that is thrown away; what it still holds may not find a place on the disk."""
+    try:
+        file.close()
+    except OSError:
+        file.raw.close()  # type: ignore[attr-defined]
+
+
 class EncoderSink:
     """Samples through an encoder; at the end its output is joined to the source's descriptions."""
 
@@ -270,7 +284,7 @@ class EncoderSink:
                 self._raw, target.container, target.encoding.subtype, reader.format, self._said.tags
             )
         except BaseException:
-            self._raw.close()
+            close_quietly(self._raw)
             raise
 
     def _prepare_flac(self, reader: Reader) -> None:
@@ -304,4 +318,4 @@ class EncoderSink:
 
     def abort(self) -> None:
         self._encoder.abort()
-        self._raw.close()
+        close_quietly(self._raw)

@@ -51,6 +51,8 @@ class Region:
             raise InputError(f"a region from {self.start} to {self.stop} is not one")
         if self.channels is not None and (not self.channels or min(self.channels) < 0):
             raise InputError(f"channels {self.channels} are not channels; count from 0")
+        if self.band_hz is not None and not 0 <= self.band_hz[0] <= self.band_hz[1]:
+            raise InputError(f"a band from {self.band_hz[0]:g} to {self.band_hz[1]:g} Hz is not one")
 
     def of_channel(self, channel: int) -> bool:
         """Whether the region lies in this channel."""

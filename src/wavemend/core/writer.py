@@ -171,13 +171,14 @@ class FileWriter:
         """Leave nothing behind."""
         if self._open:
             self._open = False
-            sink = getattr(self, "_sink", None)
-            if sink is not None:
-                sink.abort()
-            file = getattr(self, "_file", None)
-            if file is not None:
-                _close_quietly(file)
-                self._temporary.unlink(missing_ok=True)
+            sink, file = getattr(self, "_sink", None), getattr(self, "_file", None)
+            try:
+                if sink is not None:
+                    sink.abort()
+            finally:
+                if file is not None:
+                    sinks.close_quietly(file)
+                    self._temporary.unlink(missing_ok=True)
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -207,14 +208,6 @@ def _create(path: Path) -> BinaryIO:
     # not tempfile: the new file gets the rights that any new file gets
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     return os.fdopen(os.open(path, flags, 0o666), "w+b")
-
-
-def _close_quietly(file: BinaryIO) -> None:
-    """Close a file that is thrown away; what it still holds may not find a place on the disk."""
-    try:
-        file.close()
-    except OSError:
-        file.raw.close()  # type: ignore[attr-defined]
 
 
 def _explained(error: OSError, path: Path) -> DeviceError | InputError:

@@ -52,7 +52,7 @@ class OffsetDetector:
             return ()
         means = np.array(self._means)
         offset = np.median(means, axis=0)
-        spread = 1.4826 * np.median(np.abs(means - offset), axis=0) + np.abs(offset) * 1e-3
+        spread = 1.4826 * np.median(np.abs(means - offset), axis=0) + np.abs(offset) * 1e-3 + 1e-12
         agreement = np.abs(offset) / spread
         return [
             _finding(c, self._grid.received, float(offset[c]), float(1 - 2.0 / agreement[c]))

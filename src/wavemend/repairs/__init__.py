@@ -15,6 +15,7 @@ from wavemend.core.registry import Registry
 from wavemend.core.types import Finding, Format
 from wavemend.engine.confine import Confined
 from wavemend.engine.stream import Passthrough, Stream
+from wavemend.errors import InputError
 
 STRENGTH = Param(1.0, 0.0, 1.0, "", "how much of the repair is applied; 0 changes nothing")
 FADE_MS = 20.0
@@ -31,9 +32,11 @@ class Repair:
     outside the regions, strength.
 
     `fills`: a region is a gap, and what is in it means nothing. An option `longest_ms`
-    says which regions are too long for the repair; the plan leaves them alone. `takes`: what a steady repair takes away, so
-    that the guard can tell it from what is wanted: an even texture, or standing tones.
-    `min_confidence`: less certain findings are left alone by the plan.
+    says which regions are too long for the repair; the plan leaves them alone. `takes`:
+    what a steady repair takes away, so that the guard can tell it from what is wanted: an
+    even texture, or standing tones.
+    `min_confidence`: less certain findings are left alone by the plan. `needs`: measures
+    that a finding must carry.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Repair:
     fills: bool = False
     takes: Literal["texture", "tones"] = "texture"
     min_confidence: float = 0.5
+    needs: tuple[str, ...] = ()
 
     @property
     def params(self) -> dict[str, Param]:
@@ -64,6 +68,12 @@ class Repair:
         """
         checked = self.check(options)
         treated = [finding for finding in findings if finding.damage in self.treats]
+        for finding in treated:
+            for measure in self.needs:
+                if not isinstance(finding.measures.get(measure), float | int):
+                    raise InputError(
+                        f"{self.name} needs the measure '{measure}' of each finding, as a number"
+                    )
         if not treated or checked["strength"] == 0.0:
             return Passthrough(format)
         fade = round(FADE_MS / 1000 * format.sample_rate) if self.scope == "steady" else 0

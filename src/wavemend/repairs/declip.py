@@ -161,4 +161,5 @@ REPAIR = Repair(
     },
     build=build,
     doc=__doc__,
+    needs=("level_high", "level_low"),
 )

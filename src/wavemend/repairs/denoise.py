@@ -30,6 +30,7 @@ from wavemend.core.noise import BANDS_HZ, FloorTracker, band_bins, frame_length,
 from wavemend.core.params import Options, Param
 from wavemend.core.types import Finding, Format, Samples
 from wavemend.engine.stream import Chunked, Stream
+from wavemend.errors import InputError
 from wavemend.repairs import Repair
 
 Powers = npt.NDArray[np.float32]
@@ -132,7 +133,11 @@ class Denoiser(Chunked):
 
 def build(format: Format, findings: Sequence[Finding], options: Options) -> Stream:
     """One stream for all channels; a channel whose findings hold no floor takes that of another's."""
-    known = [f for f in findings if isinstance(f.measures.get("floor_db_per_hz"), tuple)]
+    known = [f for f in findings if "floor_db_per_hz" in f.measures]
+    for finding in known:
+        shape = finding.measures["floor_db_per_hz"]
+        if not isinstance(shape, tuple) or len(shape) != len(BANDS_HZ) or max(map(abs, shape)) > 400:
+            raise InputError(f"denoise: floor_db_per_hz must be {len(BANDS_HZ)} numbers in dB")
     floors = None
     if known:
         rows = []

@@ -154,6 +154,10 @@ def _check(plan: Plan) -> None:
         repairs[step.repair].check(step.options)
         if any(not 0 <= index < len(plan.findings) for index in step.findings):
             raise InputError(f"step {i} ({step.repair}) names a finding that is not there")
+        for index in step.findings:
+            damage = plan.findings[index].damage
+            if damage not in repairs[step.repair].treats:
+                raise InputError(f"step {i}: {step.repair} does not treat {damage} (finding {index})")
 
 
 def check_fit(plan: Plan, format: Format, samples: int) -> None:
