@@ -76,9 +76,10 @@ def test_a_low_pass_is_held_back(clean: Samples) -> None:
     assert 10 * np.log10(high(dull) / high(dry)) < -20.0
 
 
-def test_turning_down_is_reverted(clean: Samples) -> None:
+@pytest.mark.parametrize("name", ["denoise", "dehum", "dc"])
+def test_turning_down_is_reverted(clean: Samples, name: str) -> None:
     dry = clean + noise(0.0003)
-    out, stream = guard_steady(dry, 0.25 * dry)
+    out, stream = guard_steady(dry, 0.25 * dry, repairs[name])
     assert any(v.action != "keep" for v in stream.verdicts)
     assert np.sqrt(np.mean(out**2) / np.mean(dry**2)) > 0.7
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
+from scipy import fft, ndimage
 
 from wavemend.core.blocks import Window
 from wavemend.core.types import Action, Format, Region, Samples, Verdict
@@ -40,11 +40,14 @@ class SteadyJudge:
 
     def __init__(self, step: int, repair: Repair, format: Format) -> None:
         self._step, self._format, self._takes = step, format, repair.takes
-        self._n_fft = 2 ** max(7, round(np.log2(format.sample_rate * 0.043)))
+        # standing tones need spectra that tell harmonics of 50 Hz apart
+        seconds = 0.17 if repair.takes == "tones" else 0.043
+        self._n_fft = 2 ** max(7, round(np.log2(format.sample_rate * seconds)))
         self._hann = np.hanning(self._n_fft + 1)[:-1].astype(np.float32)
         self._high = np.fft.rfftfreq(self._n_fft, 1 / format.sample_rate) >= HIGH_BAND_HZ
+        self._quiet = 0.5 if repair.takes == "tones" else 0.2
         self._bands = _third_octaves(self._n_fft // 2 + 1)
-        self._floors: deque[Floats] = deque(maxlen=10)
+        self._floors: deque[Floats] = deque(maxlen=4 if repair.takes == "tones" else 10)
         self._energies: deque[float] = deque(maxlen=10)
         self._next: tuple[float, dict[str, float]] | None = None
         self._share: float | None = None
@@ -106,12 +109,15 @@ class SteadyJudge:
 
     def _floor(self, power: Floats) -> Floats:
         """The level, per bin, under which a cell counts as floor: (bins,)."""
-        # the 20th percentile of exponentially distributed power lies at 0.223 of its mean
-        low = _lowest(power, 0.2, axis=1).max(axis=0) / 0.223
+        # the quantile q of exponentially distributed power lies at -ln(1 - q) of its mean
+        low = _lowest(power, self._quiet, axis=1).max(axis=0) / -np.log1p(-self._quiet)
         if low.max() > SILENT_POWER * self._n_fft or not self._floors:
             self._floors.append(low)  # digital silence is no floor for what follows it
         floor = _lowest(np.array(self._floors), 0.2, axis=0)
-        if self._takes == "texture":
+        if self._takes == "tones":
+            # a tone that drifts moves from bin to bin: the envelope of a hum's harmonics counts
+            floor = np.asarray(ndimage.maximum_filter1d(floor, 31))
+        else:
             # a standing tone rises above its neighbours: it is wanted, however long it stands
             centres = np.log([(a + b) / 2 for a, b in self._bands])
             levels = np.log([_lowest(floor[a:b], 0.3, axis=0) + 1e-30 for a, b in self._bands])
