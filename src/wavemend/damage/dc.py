@@ -15,7 +15,7 @@ from wavemend.core.params import Param
 from wavemend.core.types import Finding, Format, Region, Samples
 from wavemend.damage import Damage, Drawn
 
-MIN_OFFSET = 0.01  # -40 dBFS: less neither clicks at a cut nor costs 0.1 dB of headroom
+MIN_OFFSET = 0.02  # -34 dBFS: less is not heard and costs no more than 0.2 dB of headroom
 MIN_AGREEMENT = 8.0  # offset over the spread of the means
 
 
