@@ -349,3 +349,13 @@ def test_a_subtype_that_the_kind_of_file_cannot_hold_is_refused(
     refused(run("restore", clean, "-o", tmp_path / "x.ogg", "--subtype", "PCM_16"), "cannot hold PCM_16")
     assert run("restore", clean, "-o", tmp_path / "x.wav", "--subtype", "FLOAT")[0] == 0
     assert sf.info(tmp_path / "x.wav").subtype == "FLOAT"
+
+
+def test_threads_are_told_before_numpy_is_loaded() -> None:
+    code = (
+        "import os, sys\nfrom wavemend.cli import main\n"
+        "try: main(['--version'])\nexcept SystemExit: pass\n"
+        "sys.exit(0 if os.environ['OPENBLAS_NUM_THREADS'] == '1' and 'numpy' not in sys.modules else 1)"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0
