@@ -1,9 +1,9 @@
 """wavemend repairs recordings: it finds what is damaged, repairs that and nothing else, and proves it.
 
-    import wavemend
+import wavemend
 
-    result = wavemend.restore("old.wav")
-    result.save("new.wav")
+result = wavemend.restore("old.wav")
+result.save("new.wav")
 """
 
 from __future__ import annotations
