@@ -143,11 +143,11 @@ def _noisy(corpus: Corpus, sound: Sound, rate: int, rng: random.Random) -> tuple
         part = sound[:, start : start + length]
         if np.sqrt(np.mean(part.astype(np.float64) ** 2)) >= MIN_LEVEL:
             sound = part
-    snr_db = rng.choice([rng.uniform(-3, 32), rng.uniform(5, 26)])
+    snr_db: float = rng.choice([rng.uniform(-3, 32), rng.uniform(5, 26)])
     recorded = corpus.noise(sound.shape, rate, rng) if rng.random() < RECORDED else None
     noise = hiss(sound.shape, rate, rng) if recorded is None else recorded
-    power = np.mean(sound.astype(np.float64) ** 2) * 10 ** (-snr_db / 10)
-    noise = noise * np.sqrt(power / max(np.mean(noise**2), 1e-30))
+    power = float(np.mean(sound.astype(np.float64) ** 2)) * 10 ** (-snr_db / 10)
+    noise = noise * np.sqrt(power / max(float(np.mean(noise**2)), 1e-30))
     return "made" if recorded is None else "recorded", sound, noise, snr_db
 
 
