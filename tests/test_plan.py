@@ -191,3 +191,10 @@ def test_a_step_is_refused_findings_that_it_cannot_use() -> None:
         )
     with pytest.raises(InputError, match="band"):
         Region(0, 9, None, (100.0, 50.0))
+
+
+def test_a_slight_offset_is_left_alone() -> None:
+    slight = Finding("dc", Region(0, SAMPLES), 0.1, 0.95, {"offset": 0.02})
+    plan = make_plan([slight], FORMAT, SAMPLES)
+    assert not plan.steps
+    assert "too slight" in plan.left_alone[0].reason

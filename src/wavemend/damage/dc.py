@@ -15,7 +15,7 @@ from wavemend.core.params import Param
 from wavemend.core.types import Finding, Format, Region, Samples
 from wavemend.damage import Damage, Drawn
 
-MIN_OFFSET = 0.02  # -34 dBFS: less is not heard and costs no more than 0.2 dB of headroom
+MIN_OFFSET = 0.01  # -40 dBFS: less is not worth a word
 MIN_AGREEMENT = 8.0  # offset over the spread of the means
 
 
@@ -74,7 +74,7 @@ def _finding(channel: int, samples: int, offset: float, confidence: float) -> Fi
 DAMAGE = Damage(
     name="dc",
     title="DC offset",
-    params={"offset": Param(0.03, 0.0, 0.5, "", "distance of the waveform from zero, full scale is 1")},
+    params={"offset": Param(0.06, 0.0, 0.5, "", "distance of the waveform from zero, full scale is 1")},
     draw=draw,
     apply=apply,
     detector=OffsetDetector,

@@ -35,8 +35,8 @@ class Repair:
     says which regions are too long for the repair; the plan leaves them alone. `takes`:
     what a steady repair takes away, so that the guard can tell it from what is wanted: an
     even texture, or standing tones.
-    `min_confidence`: less certain findings are left alone by the plan. `needs`: measures
-    that a finding must carry.
+    `min_confidence`, `min_severity`: findings that are less are left alone by the plan.
+    `needs`: measures that a finding must carry.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Repair:
     fills: bool = False
     takes: Literal["texture", "tones"] = "texture"
     min_confidence: float = 0.5
+    min_severity: float = 0.0
     needs: tuple[str, ...] = ()
 
     @property

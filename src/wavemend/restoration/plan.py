@@ -84,6 +84,8 @@ def _why_not(finding: Finding, repair: Repair | None, format: Format, only: Coll
         return f"{finding.damage}: reported only, no repair treats it"
     if finding.confidence < repair.min_confidence:
         return f"{finding.damage}: too uncertain to touch (less than {repair.min_confidence:.0%} sure)"
+    if finding.severity < repair.min_severity:
+        return f"{finding.damage}: too slight to be worth a change to every sample"
     longest_ms = repair.check({}).get("longest_ms", np.inf)
     if 1000 * (finding.region.stop - finding.region.start) / format.sample_rate > longest_ms:
         return f"{finding.damage}: longer than the {longest_ms:g} ms that {repair.name} can restore"
