@@ -116,7 +116,8 @@ def _fates(kinds: Sequence[Kind]) -> str:
         else ""
     )
     if not alone:
-        return f"It was repaired{in_part}. " if len(kinds) == 1 else f"All were repaired{in_part}. "
+        what = "It" if len(kinds) == 1 else "All that was found"
+        return f"{what} was repaired{in_part}. "
     rest = f"{listed(kind.inside for kind in alone)} {'was' if len(alone) == 1 else 'were'} left alone. "
     if not repaired:
         return rest[0].upper() + rest[1:]
