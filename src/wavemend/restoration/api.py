@@ -74,9 +74,7 @@ def plan(
     """What `restore` would do. Edit it, save it with `save_plan`, or give it to `restore`."""
     planning.check_request(strength, only)
     with reader_of(given, sample_rate) as reader:
-        return planning.make_plan(
-            find(reader, hook=hook), reader.format, reader.samples, strength=strength, only=only
-        )
+        return _planned(reader, strength, only, hook)
 
 
 class Result:
@@ -223,9 +221,7 @@ def restore_file(
     with open_reader(path) as reader:
         target = output or default_output(path, reader)
         _rehearse(reader, target, subtype, residual)
-        made = plan or planning.make_plan(
-            find(reader, hook=hook), reader.format, reader.samples, strength=strength, only=only
-        )
+        made = plan or _planned(reader, strength, only, hook)
         looked = time.perf_counter() - began
         collector = ReportCollector(reader.format, reader.samples, made.findings) if report_dir else None
         with ExitStack() as stack:
@@ -347,6 +343,11 @@ class _Metered:
         return {"before": self._before.finish(), "after": self._after.finish()}
 
 
+def _planned(reader: Reader, strength: float, only: Collection[str], hook: Hook) -> Plan:
+    found = find(reader, hook=hook)
+    return planning.make_plan(found, reader.format, reader.samples, strength=strength, only=only)
+
+
 def _forced(
     reader: Reader, name: str, span_s: tuple[float, float] | None, options: Mapping[str, Any], hook: Hook
 ) -> Plan:
@@ -365,9 +366,7 @@ def _restore(
 ) -> Report:
     planning.check_request(strength, only, plan)
     began = time.perf_counter()
-    made = plan or planning.make_plan(
-        find(reader, hook=hook), reader.format, reader.samples, strength=strength, only=only
-    )
+    made = plan or _planned(reader, strength, only, hook)
     looked = time.perf_counter() - began
     report = _run(reader, made, sinks, hook, guard=True)
     return replace(report, seconds={"diagnose": looked, **report.seconds})
