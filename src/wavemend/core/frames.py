@@ -52,7 +52,7 @@ class Frames:
 
     @cached_property
     def analysis(self) -> Window:
-        """Rises over the old samples, falls over the newest synthesis/2 ones; (n_fft,), mean square 1/n_fft."""
+        """Rises over the old samples, falls over the newest synthesis/2; (n_fft,), energy 1."""
         return (self._shape / np.sqrt(np.sum(self._shape**2))).astype(np.float32)
 
     @cached_property
