@@ -23,12 +23,20 @@ TASKS = {
     "clicks": clicks.run,
     "declip": declip.run,
     "hum": hum.run,
-    "denoise": denoise.run,
+    "denoise-speech": denoise.speech,
+    "denoise-real": denoise.real,
+    "denoise-music": denoise.music,
+    "denoise-clean": denoise.clean,
     "fill": fill.run,
     "diagnosis": diagnosis.run,
     "speed": speed.run,
 }
 ORDER = [*TASKS, *(f"{name}, quick" for name in TASKS)]
+
+
+def named(name: str) -> list[str]:
+    """The task of this name, or all whose names begin with it and a hyphen."""
+    return [task for task in TASKS if task == name or task.startswith(f"{name}-")]
 
 
 def main(arguments: list[str]) -> int:
@@ -45,15 +53,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", default=",".join(TASKS), help=f"tasks, comma-separated: {', '.join(TASKS)}")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the results go")
     given = parser.parse_args(arguments)
-    unknown = set(given.only.split(",")) - set(TASKS)
+    wanted = [task for name in given.only.split(",") for task in named(name)]
+    unknown = [name for name in given.only.split(",") if not named(name)]
     if unknown:
-        parser.error(f"no task {', '.join(sorted(unknown))}; there are {', '.join(TASKS)}")
+        parser.error(f"no task {', '.join(unknown)}; there are {', '.join(TASKS)}")
     quick = given.quick or not given.data
     material = Material(Path(given.data) if given.data else None, given.split)
     size = {"material": material.described, "size": "quick" if quick else "full"}
     facts = report.circumstances() | size
     failed = False
-    for name in given.only.split(","):
+    for name in wanted:
         began = time.perf_counter()
         try:
             section = TASKS[name](material, quick)

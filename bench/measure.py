@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,7 +60,12 @@ def lsd(clean: Array, out: Array, rate: int) -> float:
 
 
 def cut_share(clean: Array, out: Array, rate: int) -> float:
-    """Share of the clean sound's time-frequency energy in cells that came out more than 3 dB weaker."""
+    """Share of the clean sound's time-frequency energy in cells that came out more than 3 dB weaker.
+
+    Cells are those of `spectra`; each counts by its energy in the clean sound. Noise alone
+    makes cells weaker too, where it happens to oppose the sound: subtract the share of the
+    untouched input to see what a denoiser cuts beyond that.
+    """
     a, b = spectra(clean, rate), spectra(out, rate)
     return float(a[b < a * 10**-0.3].sum() / max(a.sum(), TINY))
 
@@ -83,6 +91,45 @@ def estoi(clean: Array, out: Array, rate: int) -> float | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # too little speech gives a warning and 1e-5
         return float(pystoi.stoi(*(_at_16k(x, rate) for x in (clean, out)), 16000, extended=True))
+
+
+def si_sdr_16k(clean: Array, out: Array, rate: int) -> float:
+    """SI-SDR in dB of what both have below 8 kHz."""
+    return si_sdr(_at_16k(clean, rate), _at_16k(out, rate))
+
+
+def dnsmos(out: Array, rate: int) -> float | None:
+    """DNSMOS P.835, overall (Reddy et al., ICASSP 2022), without a reference; None without its network.
+
+    The network comes with the package `speechmos` and judges 9.01 s, again every second; what is
+    shorter is repeated. Levels beyond full scale are clipped, as a player would.
+    """
+    network = _dnsmos_network()
+    if network is None:
+        return None
+    x = np.clip(_at_16k(out, rate), -1, 1).astype(np.float32)
+    size = int(9.01 * 16000)
+    while len(x) < size:
+        x = np.concatenate((x, x))
+    starts = range(0, len(x) - size + 1, 16000)
+    given = network.get_inputs()[0].name
+    raw = [network.run(None, {given: x[np.newaxis, at : at + size]})[0][0][2] for at in starts]
+    return float(np.mean(np.polyval((-0.06766283, 1.11546468, 0.04602535), raw)))
+
+
+@functools.cache
+def _dnsmos_network() -> Any:
+    found = importlib.util.find_spec("speechmos")
+    if found is None or not found.submodule_search_locations:
+        return None
+    try:
+        import onnxruntime
+    except ImportError:
+        return None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    file = Path(found.submodule_search_locations[0], "dnsmos_models", "sig_bak_ovr.onnx")
+    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
 def _at_16k(x: Array, rate: int) -> Array:

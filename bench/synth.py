@@ -67,12 +67,79 @@ def _syllable(rng: np.random.Generator, pitch_hz: float, seconds: float) -> Arra
     return source * np.hanning(n) ** 0.5 / (np.abs(source).max() + 1e-9)
 
 
-def air(seed: int, seconds: float) -> Array:
+def air(seed: int, seconds: float, rate: int = RATE_HZ) -> Array:
     """Steady noise with a slope between white and pink."""
     rng = np.random.default_rng(seed)
-    spectrum = np.fft.rfft(rng.standard_normal(round(seconds * RATE_HZ)))
+    spectrum = np.fft.rfft(rng.standard_normal(round(seconds * rate)))
     shape = np.maximum(np.arange(len(spectrum)), 20.0) ** -rng.uniform(0, 0.5)
-    return _levelled(np.fft.irfft(spectrum * shape, round(seconds * RATE_HZ)))
+    return _levelled(np.fft.irfft(spectrum * shape, round(seconds * rate)))
+
+
+def hum_left(seed: int, seconds: float, rate: int = RATE_HZ) -> Array:
+    """What notches leave of hum: weak, slowly wandering harmonics of the mains to some kHz, in hiss."""
+    rng = np.random.default_rng(seed)
+    n = round(seconds * rate)
+    mains_hz, top_hz = rng.choice((50.0, 60.0)), rng.uniform(1000, 4000)
+    wander = np.interp(np.arange(n), np.linspace(0, n, 9), rng.normal(0, 3e-4, 9))
+    phase = 2 * np.pi * np.cumsum(mains_hz * (1 + wander)) / rate
+    buzz = np.zeros(n)
+    for h in range(1, int(min(top_hz, 0.45 * rate) / mains_hz) + 1):
+        buzz += (
+            rng.exponential() * h ** -rng.uniform(0.3, 0.8) * np.sin(h * phase + rng.uniform(0, 2 * np.pi))
+        )
+    return _levelled(_unit(air(seed + 1, seconds, rate)) + 10 ** (rng.uniform(-6, 0) / 20) * _unit(buzz))
+
+
+def surface(seed: int, seconds: float, rate: int = RATE_HZ) -> Array:
+    """The noise of a disc's surface: rumble, hiss between two edges, and dense small crackle of which some
+    comes back with every turn; all louder and softer in the course of a turn.
+    """
+    rng = np.random.default_rng(seed)
+    n = round(seconds * rate)
+    turn_s = 60 / rng.choice((100 / 3, 45.0, 78.26))
+    low_hz, high_hz = rng.uniform(60, 200), rng.uniform(5000, 14000)
+    hiss = _band(rng.standard_normal(n), rate, low_hz, high_hz, -rng.uniform(0.2, 0.6))
+    rumble = _band(rng.standard_normal(n), rate, 8.0, rng.uniform(30, 70), -0.5)
+    shares = 10 ** (rng.uniform((-3, -12, -6), (0, -4, 0)) / 20)
+    noise = (
+        shares[0] * _unit(hiss)
+        + shares[1] * _unit(rumble)
+        + shares[2] * _unit(_crackle(rng, n, rate, turn_s))
+    )
+    turns = np.arange(n) / rate / turn_s
+    course = sum(
+        rng.normal(0, 1.5 / k) * np.sin(2 * np.pi * k * turns + rng.uniform(0, 2 * np.pi)) for k in (1, 2, 3)
+    )
+    return _levelled(noise * 10 ** (course / 20))
+
+
+def _crackle(rng: np.random.Generator, n: int, rate: int, turn_s: float) -> Array:
+    """Ticks at random places, many small and few large; a tenth of them comes back with every turn."""
+    count = rng.poisson(rng.uniform(200, 900) * n / rate)
+    where, size = rng.integers(0, n, count), rng.lognormal(0, 0.7, count) * rng.choice((-1, 1), count)
+    turn = round(turn_s * rate)
+    again = rng.random(count) < 0.1
+    ticks = np.zeros(n)
+    for k in range(-(-n // turn)):
+        places = where[again] % turn + k * turn
+        inside = places < n
+        np.add.at(ticks, places[inside], size[again][inside] * rng.lognormal(0, 0.2, inside.sum()))
+    np.add.at(ticks, where[~again], size[~again])
+    centre_hz, decay_s = rng.uniform(2000, 6000), rng.uniform(5e-5, 2e-4)
+    pole = np.exp(-1 / (decay_s * rate))
+    turned = 2 * np.pi * centre_hz / rate
+    return lfilter([1.0, -1.0], [1, -2 * pole * np.cos(turned), pole**2], ticks)
+
+
+def _band(x: Array, rate: int, low_hz: float, high_hz: float, slope: float) -> Array:
+    """With this slope (of amplitude over frequency), falling with 12 dB an octave beyond the edges."""
+    hz = np.maximum(np.fft.rfftfreq(len(x), 1 / rate), 1.0)
+    shape = hz**slope / (1 + (low_hz / hz) ** 2) / (1 + (hz / high_hz) ** 2)
+    return np.fft.irfft(np.fft.rfft(x) * shape, len(x))
+
+
+def _unit(sound: Array) -> Array:
+    return sound / np.sqrt(np.mean(sound**2) + 1e-20)
 
 
 def _add(sound: Array, at: float, part: Array) -> None:

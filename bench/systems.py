@@ -6,7 +6,7 @@ import hashlib
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,9 @@ def use(system: System, x: Array, rate: int, facts: Mapping[str, Any] | None = N
     facts = facts or {}
     kept = None
     if system.version:
+        told = {k: _digest(v) if isinstance(v, np.ndarray) else v for k, v in facts.items()}
         key = hashlib.sha256(
-            x.tobytes() + repr((system.name, system.version, rate, sorted(facts.items()))).encode()
+            x.tobytes() + repr((system.name, system.version, rate, sorted(told.items()))).encode()
         )
         kept = WORK / "peers" / f"{key.hexdigest()[:24]}.npz"
         if kept.is_file():
@@ -71,6 +72,10 @@ def use(system: System, x: Array, rate: int, facts: Mapping[str, Any] | None = N
         kept.parent.mkdir(parents=True, exist_ok=True)
         np.savez(kept, out=ran.out, seconds=ran.seconds)
     return ran if out.size else None
+
+
+def _digest(x: npt.NDArray[Any]) -> str:
+    return hashlib.sha256(x.tobytes()).hexdigest()
 
 
 def _processor_seconds() -> float:
@@ -100,6 +105,34 @@ def guarded(kinds: Sequence[str]) -> System:
         return np.array(wavemend.restore(x, rate, only=only).restored.samples[0])
 
     return System("wavemend, with the guard", mend, bare.missing)
+
+
+VARIANTS: Mapping[str, Mapping[str, Any]] = {"classic": {}}
+"""Our denoisers: a name, and the options of the repair `denoise` that choose it."""
+
+
+def forced(variant: str) -> System:
+    """`wavemend repair denoise`: over everything at full strength, whatever the diagnosis thinks."""
+
+    def mend(x: Array, rate: int, facts: Mapping[str, Any]) -> Array:
+        return np.array(wavemend.repair("denoise", x, rate, **VARIANTS[variant]).restored.samples[0])
+
+    return System(f"wavemend {variant}", mend)
+
+
+def decided(variant: str) -> System:
+    """`wavemend restore`, noise alone: diagnosis, plan, this denoiser and the guard."""
+
+    def mend(x: Array, rate: int, facts: Mapping[str, Any]) -> Array:
+        plan = wavemend.plan(x, rate, only=["noise"])
+        steps = [
+            replace(step, options={**step.options, **VARIANTS[variant]}) if step.repair == "denoise" else step
+            for step in plan.steps
+        ]
+        made = wavemend.restore(x, rate, plan=replace(plan, steps=tuple(steps)))
+        return np.array(made.restored.samples[0])
+
+    return System(f"wavemend {variant}, in restore", mend)
 
 
 def planned(x: npt.NDArray[np.float32], format: Format, findings: Sequence[Finding]) -> Array:

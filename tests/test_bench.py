@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from bench import measure, report, synth, systems
 from bench.material import Clip, Material
-from bench.tasks import clicks, declip, denoise, diagnosis, fill, hum
+from bench.tasks import clicks, declip, denoise_pairs, diagnosis, fill, hum
 from bench.tasks.pairs import Pair, head, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -84,7 +84,7 @@ def test_clipping_meets_its_input_sdr(input_db: float) -> None:
 
 @pytest.mark.parametrize("db", [0, 20])
 def test_noise_meets_its_ratio(db: float) -> None:
-    pair = denoise.noisy(clip(role="speech"), clip(role="noise", seconds=1.0), db)
+    pair = denoise_pairs.noisy(clip(role="speech"), clip(role="noise", seconds=1.0), db)
     assert measure.sdr(pair.clean, pair.damaged) == pytest.approx(db, abs=0.01)
 
 

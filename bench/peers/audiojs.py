@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.peers.common import missing
 from bench.systems import Array, System, TooSlowError
 
 DRIVER = Path(__file__).with_suffix(".mjs")
@@ -57,11 +58,9 @@ def _system(package: str, told: Any) -> System:
     folder = os.environ.get("WAVEMEND_AUDIOJS", "")
     manifest = Path(folder) / "node_modules" / "@audio" / package / "package.json"
     if not shutil.which("node"):
-        return System(f"audiojs {package}", _never, "program 'node'")
+        return missing(f"audiojs {package}", "program 'node'")
     if not folder or not manifest.is_file():
-        return System(
-            f"audiojs {package}", _never, f"npm package '@audio/{package}' (folder in WAVEMEND_AUDIOJS)"
-        )
+        return missing(f"audiojs {package}", f"npm package '@audio/{package}' (folder in WAVEMEND_AUDIOJS)")
     version = json.loads(manifest.read_text(encoding="utf-8"))["version"]
 
     def run(x: Array, rate: int, facts: Mapping[str, Any]) -> Array:
@@ -75,7 +74,3 @@ def _system(package: str, told: Any) -> System:
         return np.pad(out, (0, max(len(x) - len(out), 0)))[: len(x)]
 
     return System(f"audiojs {package} {version}", run, version=version)
-
-
-def _never(x: Array, rate: int, facts: Mapping[str, Any]) -> Array:
-    raise NotImplementedError("not installed")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import soxr
 
+from bench.peers.common import missing
 from bench.systems import Array, System, TooSlowError
 
 NOTCH_Q = 30
@@ -42,10 +43,27 @@ def afftdn() -> System:
     return _system("ffmpeg afftdn", lambda facts, rate: "afftdn=nr=12:nf=-30:tn=1", delay_s=0.025)
 
 
+def afftdn_told(reduction_db: float) -> System:
+    """Led by a piece of the noise alone, from which it learns; the lead is cut off again."""
+    name = f"ffmpeg afftdn {reduction_db:g} dB, noise profile"
+
+    def chain(facts: Mapping[str, Any], rate: int) -> str:
+        lead_s = len(facts["noise"]) / rate
+        learn = f"asendcmd=c='0.0 afftdn sn start; {lead_s:.3f} afftdn sn stop'"
+        return f"{learn},afftdn=nr={reduction_db:g}:nf=-30"
+
+    def run(x: Array, rate: int, facts: Mapping[str, Any]) -> Array:
+        delay, noise = round(0.025 * rate), np.asarray(facts["noise"], np.float32)
+        led = np.pad(np.concatenate((noise, x)), (0, delay))
+        return _filtered(led, rate, chain(facts, rate))[len(noise) + delay :][: len(x)]
+
+    return System(name, run, version="1 " + _version()) if shutil.which("ffmpeg") else _no_ffmpeg(name)
+
+
 def arnndn() -> System:
     model = os.environ.get("WAVEMEND_RNNN", "")
     if not model or not Path(model).is_file():
-        return System("ffmpeg arnndn", _never, "a model file (.rnnn) in WAVEMEND_RNNN")
+        return missing("ffmpeg arnndn", "a model file (.rnnn) in WAVEMEND_RNNN")
     return _system(
         f"ffmpeg arnndn {Path(model).stem}", lambda facts, rate: f"arnndn=m={model}", 0.01, rate_hz=48000
     )
@@ -59,7 +77,7 @@ def _system(
 ) -> System:
     """A filter chain at the sound's own rate or at one that it needs; its constant delay is taken out."""
     if not shutil.which("ffmpeg"):
-        return System(name, _never, "program 'ffmpeg'")
+        return _no_ffmpeg(name)
 
     def run(x: Array, rate: int, facts: Mapping[str, Any]) -> Array:
         at = rate_hz or rate
@@ -90,5 +108,5 @@ def _version() -> str:
     return done.stdout.split(" Copyright")[0].removeprefix("ffmpeg version ")
 
 
-def _never(x: Array, rate: int, facts: Mapping[str, Any]) -> Array:
-    raise NotImplementedError("not installed")
+def _no_ffmpeg(name: str) -> System:
+    return missing(name, "program 'ffmpeg'")

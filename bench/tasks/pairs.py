@@ -12,13 +12,18 @@ from bench.systems import Array, System, use
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Clean and damaged mono sound, the column it counts in, and what a user would tell about it."""
+    """Clean and damaged mono sound, the column it counts in, and what a user would tell about it.
+
+    `name` and `noise` say where the two came from.
+    """
 
     column: str
     clean: Array
     damaged: Array
     rate: int
     facts: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    noise: str = ""
 
     @property
     def seconds(self) -> float:
