@@ -118,7 +118,7 @@ class Bank:
     @classmethod
     def open(cls, folder: Path) -> Self:
         """The bank in a folder; InputError where there is none."""
-        index = _read_index(folder)
+        index = read_index(folder)
         if index is None:
             raise InputError(f"{folder}: there is no bank in this folder")
         return cls(folder, index)
@@ -134,7 +134,7 @@ class Bank:
         Raises InputError where nothing is left, or the two sides of a pair do not fit.
         """
         fingerprint = _fingerprint(files)
-        index = _read_index(folder)
+        index = read_index(folder)
         if index is not None and index.fingerprint == fingerprint:
             return cls(folder, index)
         skipped: list[Skipped] = []
@@ -150,11 +150,15 @@ class Bank:
                     done += 1
                     hook(Event("bank", done, len(files)))
 
-        return cls._write(folder, fingerprint, clips(), skipped)
+        return cls.write(folder, fingerprint, clips(), skipped)
 
     @classmethod
-    def _write(cls, folder: Path, fingerprint: str, clips: Iterable[Clip], skipped: list[Skipped]) -> Self:
-        """Sound first, beside what is there; then the index takes its place."""
+    def write(cls, folder: Path, fingerprint: str, clips: Iterable[Clip], skipped: list[Skipped]) -> Self:
+        """A bank of clips, which takes the place of the one in the folder when it is complete.
+
+        The sides of a pair come one after the other, clean first. `skipped` may grow meanwhile.
+        Raises InputError without any clip, DeviceError where it cannot be written.
+        """
         entries: list[Entry] = []
         at = 0
         try:
@@ -207,8 +211,11 @@ class Bank:
         length = entry.length - start if length is None else length
         if not 0 <= start <= start + length <= entry.length:
             raise InputError(f"{entry.path}: {start} + {length} is outside the clip's {entry.length} samples")
-        stored = self._sound[entry.start + start : entry.start + start + length]
-        return np.multiply(stored, np.float32(entry.scale), dtype=np.float32)
+        return np.multiply(self.stored(entry, start, length), np.float32(entry.scale), dtype=np.float32)
+
+    def stored(self, entry: Entry, start: int, length: int) -> Stored:
+        """The same as it lies in the bank: 16 bit, not yet times `scale`."""
+        return self._sound[entry.start + start : entry.start + start + length]
 
     def hours(self, role: str = "", split: str = "", above_hz: float = 0.0) -> float:
         """Hours of sound with at least that bandwidth; of pairs, the damaged side is not counted."""
@@ -245,7 +252,7 @@ def decode(file: SoundFile) -> list[Clip] | str:
                 clips += [_clip(file, clean, i, "clean"), _clip(file, damaged, i, "damaged")]
         return clips or "silent"
     except (MediaError, DeviceError) as error:
-        return str(error)
+        return str(error).removeprefix(f"{file.path}: ")
 
 
 def _pieces(path: Path) -> Iterator[Mono]:
@@ -342,7 +349,8 @@ def _fingerprint(files: Sequence[SoundFile]) -> str:
     return state.hexdigest()
 
 
-def _read_index(folder: Path) -> Index | None:
+def read_index(folder: Path) -> Index | None:
+    """The index in a folder; None where there is none of this version, InputError if it is damaged."""
     path = folder / "index.json"
     if not path.exists():
         return None
