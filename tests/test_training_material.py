@@ -15,7 +15,7 @@ from wavemend.core.encode import can_encode_opus, decode_clip, encode_clip
 from wavemend.core.hook import Event
 from wavemend.errors import InputError, MediaError
 from wavemend.training.bank import RATE, Bank, measure_bandwidth, mixdown
-from wavemend.training.material import SoundFile, read_material
+from wavemend.training.material import VALID_SHARE, SoundFile, read_material
 from wavemend.training.shards import read_shards, write_shards
 
 STEP = 1 / 32767
@@ -195,10 +195,10 @@ ROW = st.tuples(
 )
 
 
-@given(st.lists(ROW, min_size=1, max_size=30))
+@given(st.lists(ROW, min_size=1, max_size=30), st.sampled_from([0.0, VALID_SHARE, 1.0]))
 @settings(max_examples=60, deadline=None)
 def test_drawn_splits_keep_groups_whole(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]]
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]], share: float
 ) -> None:
     # of a group, a user gives one split or none
     told: dict[str, str] = {}
@@ -206,7 +206,10 @@ def test_drawn_splits_keep_groups_whole(
         told.setdefault(group, split)
     lines = [f"{i}.wav,{role},{role}-{group},{told[group]}" for i, (role, group, _) in enumerate(rows)]
     path = manifest(tmp_path_factory.mktemp("m"), "path,role,group,split\n" + "\n".join(lines) + "\n")
-    files = read_material(path)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("wavemend.training.material.VALID_SHARE", share)
+        files = read_material(path)
+        assert read_material(path) == files
     splits: dict[str, set[str]] = {}
     for file in files:
         splits.setdefault(file.group, set()).add(file.split)
@@ -218,7 +221,6 @@ def test_drawn_splits_keep_groups_whole(
         free = {file.group for file in own if not told[file.group[-1]]}
         if free and len({file.group for file in own}) > 1:
             assert {file.split for file in own} == {"train", "valid"}
-    assert read_material(path) == files
 
 
 def test_about_a_tenth_is_held_back(tmp_path: Path) -> None:
@@ -364,6 +366,7 @@ def test_pairs_are_linked_and_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         twin = bank.twin(entry)
         assert twin.side == "clean" and bank.twin(twin) == entry
         assert np.allclose(bank.read(entry) - bank.read(twin), 0.2, atol=2 * STEP)
+        assert np.std(bank.read(twin)) > 0.05, "not the mean, in which the clean side cancels out"
     assert bank.hours() == pytest.approx(1.5 / 3600)
     assert bank.entries(side="clean")[0].path.endswith("clean/a.wav")
 
