@@ -22,13 +22,15 @@ Cell = str | float | int | None
 
 @dataclass(frozen=True)
 class Table:
-    """A title, what was done in a sentence or two, column heads and rows; `digits` after the point."""
+    """A title, what was done in a sentence or two, column heads and rows; `digits` after the point, for
+    all columns or for each but the first.
+    """
 
     title: str
     about: str
     head: Sequence[str]
     rows: Sequence[Sequence[Cell]]
-    digits: int = 1
+    digits: int | Sequence[int] = 1
     notes: Sequence[str] = ()
 
     def markdown(self) -> str:
@@ -41,7 +43,8 @@ class Table:
             _row(self.head),
             _row(["---", *["---:"] * (len(self.head) - 1)]),
         ]
-        lines += [_row([_text(cell, self.digits) for cell in row]) for row in self.rows]
+        each = [self.digits] * len(self.head) if isinstance(self.digits, int) else [0, *self.digits]
+        lines += [_row([_text(*both) for both in zip(row, each, strict=True)]) for row in self.rows]
         return "\n".join([*lines, "", *(f"- {note}" for note in self.notes), *([""] if self.notes else [])])
 
 

@@ -100,7 +100,7 @@ def surface(seed: int, seconds: float, rate: int = RATE_HZ) -> Array:
     low_hz, high_hz = rng.uniform(60, 200), rng.uniform(5000, 14000)
     hiss = _band(rng.standard_normal(n), rate, low_hz, high_hz, -rng.uniform(0.2, 0.6))
     rumble = _band(rng.standard_normal(n), rate, 8.0, rng.uniform(30, 70), -0.5)
-    shares = 10 ** (rng.uniform((-3, -12, -6), (0, -4, 0)) / 20)
+    shares = 10 ** (rng.uniform((-3, -12, -10), (0, -4, -3)) / 20)
     noise = (
         shares[0] * _unit(hiss)
         + shares[1] * _unit(rumble)
@@ -115,7 +115,7 @@ def surface(seed: int, seconds: float, rate: int = RATE_HZ) -> Array:
 
 def _crackle(rng: np.random.Generator, n: int, rate: int, turn_s: float) -> Array:
     """Ticks at random places, many small and few large; a tenth of them comes back with every turn."""
-    count = rng.poisson(rng.uniform(200, 900) * n / rate)
+    count = rng.poisson(rng.uniform(400, 1500) * n / rate)
     where, size = rng.integers(0, n, count), rng.lognormal(0, 0.7, count) * rng.choice((-1, 1), count)
     turn = round(turn_s * rate)
     again = rng.random(count) < 0.1

@@ -62,12 +62,12 @@ def use(system: System, x: Array, rate: int, facts: Mapping[str, Any] | None = N
         if kept.is_file():
             with np.load(kept) as had:
                 return Ran(had["out"], float(had["seconds"])) if had["out"].size else None
-    began = _processor_seconds()
+    began = processor_seconds()
     try:
         out = np.asarray(system.run(x.copy(), rate, facts), np.float32)
     except TooSlowError:
         out = np.zeros(0, np.float32)
-    ran = Ran(out, _processor_seconds() - began)
+    ran = Ran(out, processor_seconds() - began)
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
         np.savez(kept, out=ran.out, seconds=ran.seconds)
@@ -78,7 +78,8 @@ def _digest(x: npt.NDArray[Any]) -> str:
     return hashlib.sha256(x.tobytes()).hexdigest()
 
 
-def _processor_seconds() -> float:
+def processor_seconds() -> float:
+    """Of this process and of its children that have ended."""
     return time.process_time() + sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
 
 

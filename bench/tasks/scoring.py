@@ -38,7 +38,7 @@ def si_sdr_16k(clean: Array, out: Array, rate: int) -> float:
 
 def pesq(clean: Array, out: Array, rate: int) -> float | None:
     """PESQ-WB; 1 where there is speech in the clean sound and none is found in what came out."""
-    value = measure.pesq_wb(clean, out, rate)
+    value = measure.pesq_wb(clean, out, rate) if out.any() else None  # the package fails on silence
     return 1.0 if value is None and measure.pesq_wb(clean, clean, rate) is not None else value
 
 
@@ -99,7 +99,11 @@ class Scored:
         return Table(title, about, ["system", *heads, "all"], [*rows, *self._absent(len(heads) + 1)], digits)
 
     def side_by_side(
-        self, title: str, about: str, columns: Mapping[str, Callable[[Scored, str], Cell]], digits: int = 2
+        self,
+        title: str,
+        about: str,
+        columns: Mapping[str, Column],
+        digits: int | Sequence[int] = 2,
     ) -> Table:
         """A row per system, a column per function of its values."""
         rows = [[name, *(column(self, name) for column in columns.values())] for name in self.values]
@@ -115,6 +119,10 @@ class Scored:
             for name, each in self.values.items()
         }
         return {"pairs": [[pair.name, pair.noise, pair.column] for pair in self.pairs], "systems": told}
+
+
+Column = Callable[[Scored, str], Cell]
+"""A cell for the system of this name."""
 
 
 def score(pairs: Sequence[Pair], tried: Sequence[System], names: Sequence[str]) -> Scored:
