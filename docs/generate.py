@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from wavemend.cli import cli
-from wavemend.core.params import Param
+from wavemend.core.params import Parameter, about, defaults
 from wavemend.core.types import Format
 from wavemend.damage import damages
 from wavemend.repairs import repairs
@@ -23,11 +23,11 @@ WIDTH = 90
 NOTE = "<!-- made by docs/generate.py; change the declaration, not this page -->\n"
 
 
-def table(params: Mapping[str, Param]) -> str:
+def table(params: Mapping[str, Parameter]) -> str:
     """The parameters as a Markdown table."""
     rows = ["| parameter | default | range | unit | |", "|---|---|---|---|---|"]
     rows += [
-        f"| `{name}` | {p.default:g} | {p.low:g} to {p.high:g} | {p.unit or '-'} | {p.help} |"
+        f"| `{name}` | {defaults(p)} | {p.range.replace('|', 'or')} | {p.unit or '-'} | {about(p)} |"
         for name, p in params.items()
     ]
     return "\n".join(rows) if params else "No parameters."

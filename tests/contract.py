@@ -17,6 +17,7 @@ import pytest
 from scipy import fft
 
 from wavemend import errors
+from wavemend.core.params import Choice, Parameter
 from wavemend.core.types import Finding, Format, Samples
 from wavemend.damage import Damage
 from wavemend.engine.stream import Stream, run
@@ -199,9 +200,19 @@ def check_options(repair: Repair, damage: Damage, format: Format) -> None:
         repair.open(format, truth, no_such_option=1.0)
     for name, param in repair.params.items():
         with pytest.raises(errors.InputError, match=name):
-            repair.open(format, truth, **{name: param.high + 1})
-        for value in (param.low, param.high):
-            repair.open(format, truth, **{name: value})
+            repair.open(format, truth, **{name: beyond(param)})
+        for value in extremes(param):
+            repair.open(format, truth, **{name: value, **dict([param.only_with] if param.only_with else [])})
+
+
+def extremes(param: Parameter) -> tuple[float | str, ...]:
+    """Values that a parameter must take: both ends of a range, or every choice."""
+    return param.choices if isinstance(param, Choice) else (param.low, param.high)
+
+
+def beyond(param: Parameter) -> float | str:
+    """A value that a parameter must not take."""
+    return "no such choice" if isinstance(param, Choice) else param.high + 1
 
 
 def check_short(repair: Repair, damage: Damage, format: Format) -> None:

@@ -202,7 +202,7 @@ def test_list_names_everything_with_units_and_ranges(run: Run) -> None:
         assert kind.name in text
         for name, param in kind.params.items():
             assert f"--{name.replace('_', '-')}" in text
-            assert f"{param.low:g} to {param.high:g}" in text
+            assert param.range in text
     assert set(json.loads(run("list", "--json")[1])) == {"damages", "repairs", "models"}
 
 

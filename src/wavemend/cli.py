@@ -20,7 +20,7 @@ from wavemend.errors import InputError, WavemendError
 
 if TYPE_CHECKING:
     from wavemend.core.hook import Event, Hook
-    from wavemend.core.params import Param
+    from wavemend.core.params import Parameter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -204,7 +204,7 @@ class _Repairs(_Kinds):
 
 
 def _repair(name: str) -> Any:
-    def command(input: Path, output: Path, start: float | None, stop: float | None, **options: float) -> None:
+    def command(input: Path, output: Path, start: float | None, stop: float | None, **options: Any) -> None:
         from wavemend.restoration import words
         from wavemend.restoration.api import repair_file
 
@@ -274,11 +274,17 @@ def _command(
     )
 
 
-def _option(name: str, param: Param) -> click.Option:
+def _option(name: str, param: Parameter) -> click.Option:
+    from wavemend.core.params import about, defaults
+
     unit = f" {param.unit}" if param.unit else ""
-    text = f"{param.help}  [{param.low:g} to {param.high:g}{unit}; default {param.default:g}]"
+    number = not isinstance(param.default, str)
     return click.Option(
-        [f"--{name.replace('_', '-')}", name], type=float, default=None, help=text, metavar="NUMBER"
+        [f"--{name.replace('_', '-')}", name],
+        type=float if number else str,
+        default=None,
+        help=f"{about(param)}  [{param.range}{unit}; default {defaults(param)}]",
+        metavar="NUMBER" if number else "NAME",
     )
 
 

@@ -10,12 +10,41 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from wavemend.errors import InputError
 
-Options = Mapping[str, float]
-"""Parameter values by name, complete and checked."""
+Options = Mapping[str, Any]
+"""Parameter values by name, complete and checked: numbers for a Param, text for a Choice."""
+
+
+class Parameter(Protocol):
+    """What a user may set, whatever kind of value it takes.
+
+    `only_with` names another parameter and the one value of it with which this one is read.
+    """
+
+    @property
+    def default(self) -> float | str: ...
+
+    @property
+    def unit(self) -> str: ...
+
+    @property
+    def help(self) -> str: ...
+
+    @property
+    def only_with(self) -> tuple[str, str] | None: ...
+
+    @property
+    def range(self) -> str:
+        """The values that are taken, in words."""
+
+    def check(self, owner: str, name: str, value: Any) -> Any:
+        """The value, checked; InputError names the parameter and what it takes."""
+
+    def plain(self) -> dict[str, Any]:
+        """The declaration as what json.dumps takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +52,8 @@ class Param:
     """One number that a user may set.
 
     `low` and `high` are inclusive. A `whole` parameter takes integers only. A
-    name ends in its unit where it has one (`_hz`, `_ms`, `_db`).
+    name ends in its unit where it has one (`_hz`, `_ms`, `_db`). `default_with` is another
+    parameter, a value of it, and the default that holds with that.
     """
 
     default: float
@@ -32,10 +62,17 @@ class Param:
     unit: str
     help: str
     whole: bool = False
+    only_with: tuple[str, str] | None = None
+    default_with: tuple[str, str, float] | None = None
 
     def __post_init__(self) -> None:
-        if not self.low <= self.default <= self.high:
-            raise InputError(f"the default {self.default} is outside {self.low} to {self.high}")
+        for default in (self.default, self.default_with[2] if self.default_with else self.default):
+            if not self.low <= default <= self.high:
+                raise InputError(f"the default {default} is outside {self.low} to {self.high}")
+
+    @property
+    def range(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
 
     def check(self, owner: str, name: str, value: Any) -> float:
         """The value as a number, or an error that names the parameter and its range."""
@@ -47,21 +84,105 @@ class Param:
             number = math.inf
         unit = f" {self.unit}" if self.unit else ""
         if not (math.isfinite(number) and self.low <= number <= self.high):
-            raise InputError(f"{owner}: {name} is {number:g}{unit}; give {self.low:g} to {self.high:g}{unit}")
+            raise InputError(f"{owner}: {name} is {number:g}{unit}; give {self.range}{unit}")
         if self.whole and number != int(number):
             raise InputError(f"{owner}: {name} is {number:g}; give a whole number")
         return int(number) if self.whole else number
 
+    def plain(self) -> dict[str, Any]:
+        return {
+            "default": self.default,
+            "low": self.low,
+            "high": self.high,
+            "unit": self.unit,
+            "help": self.help,
+            **({"default_with": list(self.default_with)} if self.default_with else {}),
+            **_condition(self.only_with),
+        }
 
-def resolve(owner: str, params: Mapping[str, Param], given: Mapping[str, Any]) -> dict[str, float]:
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of some names; where there is a `suffix`, also the path of a file that ends in it."""
+
+    default: str
+    choices: tuple[str, ...]
+    help: str
+    suffix: str = ""
+    only_with: tuple[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        self.check("a choice", "the default", self.default)
+
+    @property
+    def unit(self) -> str:
+        return ""
+
+    @property
+    def range(self) -> str:
+        file = (f"the path of a {self.suffix} file",) if self.suffix else ()
+        return " | ".join((*self.choices, *file))
+
+    def check(self, owner: str, name: str, value: Any) -> str:
+        """The value as a text. Whether the file is there is not looked at."""
+        text = str(value)
+        if text in self.choices or (self.suffix and text.lower().endswith(self.suffix)):
+            return text
+        raise InputError(f"{owner}: {name} cannot be '{text}'; give {self.range}")
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "default": self.default,
+            "choices": list(self.choices),
+            "suffix": self.suffix,
+            "help": self.help,
+            **_condition(self.only_with),
+        }
+
+
+def _condition(only_with: tuple[str, str] | None) -> dict[str, Any]:
+    return {"only_with": list(only_with)} if only_with else {}
+
+
+def about(param: Parameter) -> str:
+    """The help of a parameter, with the condition under which it is read."""
+    condition = " = ".join(param.only_with) if param.only_with else ""
+    return f"{param.help} (only with {condition})" if condition else param.help
+
+
+def defaults(param: Parameter) -> str:
+    """The default in words, with the one that holds under a condition."""
+    special = param.default_with if isinstance(param, Param) else None
+    return shown(param.default) + ("; {2:g} with {0} = {1}".format(*special) if special else "")
+
+
+def shown(value: float | str) -> str:
+    """A value as it is written for people."""
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def resolve(owner: str, params: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
     """All options of `owner`: what was given, checked, and the defaults for the rest.
 
-    Raises InputError for a name that is not declared and for a value out of range.
+    Parameters that are not read with the others' values are left out. Raises InputError for a name that
+    is not declared, for a value out of range, and for one that would not be read.
     """
     for name in given:
         if name not in params:
             raise InputError(f"{owner} has no option '{name}'{suggest(name, params)}")
-    return {name: param.check(owner, name, given.get(name, param.default)) for name, param in params.items()}
+    checked = {name: p.check(owner, name, given.get(name, p.default)) for name, p in params.items()}
+    for name, param in params.items():
+        if isinstance(param, Param) and param.default_with and name not in given:
+            other, value, default = param.default_with
+            checked[name] = default if checked[other] == value else checked[name]
+        if param.only_with is None or checked[param.only_with[0]] == param.only_with[1]:
+            continue
+        if checked.pop(name) != param.default:
+            other, needed = param.only_with
+            raise InputError(
+                f"{owner}: {name} is read only with {other} = {needed}, not with {checked[other]}"
+            )
+    return checked
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

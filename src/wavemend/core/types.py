@@ -85,7 +85,7 @@ class Step:
     """One repair in a plan; `findings` are indices into the plan's findings."""
 
     repair: str
-    options: Mapping[str, float]
+    options: Mapping[str, float | str]
     findings: tuple[int, ...]
     reason: str
 

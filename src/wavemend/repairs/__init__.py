@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from wavemend.core.params import Options, Param, resolve
+from wavemend.core.params import Options, Param, Parameter, resolve
 from wavemend.core.registry import Registry
 from wavemend.core.types import Finding, Format
 from wavemend.engine.confine import Confined
@@ -36,14 +36,15 @@ class Repair:
     what a steady repair takes away, so that the guard can tell it from what is wanted: an
     even texture, or standing tones.
     `min_confidence`, `min_severity`: findings that are less are left alone by the plan.
-    `needs`: measures that a finding must carry.
+    `needs`: measures that a finding must carry. `check_together(options)` raises InputError for what
+    no single parameter can tell, such as a file that is not there.
     """
 
     name: str
     title: str
     treats: tuple[str, ...]
     scope: Literal["local", "steady"]
-    own_params: Mapping[str, Param]
+    own_params: Mapping[str, Parameter]
     build: Callable[[Format, Sequence[Finding], Options], Stream]
     doc: str
     fills: bool = False
@@ -51,15 +52,19 @@ class Repair:
     min_confidence: float = 0.5
     min_severity: float = 0.0
     needs: tuple[str, ...] = ()
+    check_together: Callable[[Options], None] | None = None
 
     @property
-    def params(self) -> dict[str, Param]:
+    def params(self) -> dict[str, Parameter]:
         """All parameters by name, `strength` included."""
         return {"strength": STRENGTH, **self.own_params}
 
-    def check(self, options: Mapping[str, Any]) -> dict[str, float]:
-        """All options, checked; InputError for an unknown one or a value out of range."""
-        return resolve(self.name, self.params, options)
+    def check(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All options that are read, checked; InputError for an unknown one or a value out of range."""
+        checked = resolve(self.name, self.params, options)
+        if self.check_together is not None:
+            self.check_together(checked)
+        return checked
 
     def open(self, format: Format, findings: Sequence[Finding], **options: Any) -> Stream:
         """A stream that repairs these findings and nothing else.

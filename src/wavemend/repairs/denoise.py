@@ -1,18 +1,23 @@
 """Lower broadband noise that lies under a whole recording, and leave its colour as it was.
 
 Use when: hiss, surface noise or the air of a room lies steadily under speech or music.
-Not for:  hum (its tones stand out), crackle and clicks, wind, voices in the background.
-Method:   every cell of the short-time spectrum is held against the noise's known power
-          there. Two passes: power averaged over neighbours before and after decides how
-          much of a cell is sound (where a wide neighbourhood is as quiet as the floor,
-          none is); the sound so found, averaged again, gives a Wiener gain. As both
-          averages look to both sides, no recursion is needed and single cells of noise
-          do not ring out ("musical noise"). The two-step idea is that of Plapous et al.,
-          "Improved signal-to-noise ratio estimation for speech enhancement", IEEE TASLP
-          2006; the averaging over blocks that of Yu, Mallat and Bacry, "Audio denoising
-          by time-frequency block thresholding", IEEE TSP 2008.
-Channels: all get the same gain, the largest that any of them asks for, so that the
-          stereo image stays in its place.
+Not for:  hum (its tones stand out), crackle and clicks, voices in the background.
+Method:   a network hears short-time spectra and says what part of each cell is sound. Only the
+          difference that it makes is brought to the recording's rate and added, so that above
+          its band (24 kHz) nothing changes, the hiss there included. `classic` is no
+          network: every cell is held against the noise's known power there, in two passes.
+          Power averaged over neighbours before and after decides how much of a cell is
+          sound (where a wide neighbourhood is as quiet as the floor, none is); the sound
+          so found, averaged again, gives a Wiener gain. As both averages look to both
+          sides, no recursion is needed and single cells of noise do not ring out
+          ("musical noise"). The two-step idea is that of Plapous et al., "Improved
+          signal-to-noise ratio estimation for speech enhancement", IEEE TASLP 2006; the
+          averaging over blocks that of Yu, Mallat and Bacry, "Audio denoising by
+          time-frequency block thresholding", IEEE TSP 2008.
+Channels: all get the same gain, so that the stereo image stays in its place: of a network, what
+          their mean power asks for, of `classic` the largest that any of them asks for.
+Models:   `wavemend list` says what each network is, how long a sample waits in it, and what it
+          learned from; a network of your own is used by path, with its card beside it.
 """
 
 from __future__ import annotations
@@ -21,141 +26,61 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
-from scipy.ndimage import uniform_filter1d
 
-from wavemend.core.blocks import Window
-from wavemend.core.floors import FloorFinder
-from wavemend.core.noise import BANDS_HZ, FloorTracker, band_bins, frame_length, shape_at
-from wavemend.core.params import Options, Param
-from wavemend.core.types import Finding, Format, Samples
-from wavemend.engine.stream import Chunked, Stream
+from wavemend.core.noise import BANDS_HZ, frame_length
+from wavemend.core.params import Choice, Options, Param
+from wavemend.core.types import Finding, Format
+from wavemend.engine.masking import Masked
+from wavemend.engine.model import SUFFIX, Model, models
+from wavemend.engine.stream import Stream
+from wavemend.engine.wiener import Wiener
 from wavemend.errors import InputError
 from wavemend.repairs import Repair
 
-Powers = npt.NDArray[np.float32]
-
-FRAMES_PER_CHUNK = 48
-WIDE = 4  # frames and bins to each side that decide whether anything but noise is there
-OVERSUBTRACTION = 1.5
-TRACKING_S = 6.0
-
-
-class Denoiser(Chunked):
-    """Two-pass Wiener gains on half-overlapping square-root Hann frames of `n_fft` samples.
-
-    `floors` is the density of the noise in dB at BANDS_HZ, (channels, bands), or None
-    to find it along the way, from what came before. `smoothing` is how many neighbours to each side the
-    averages take in.
-    """
-
-    def __init__(
-        self,
-        format: Format,
-        floors: npt.NDArray[np.float64] | None,
-        n_fft: int,
-        floor_db: float,
-        smoothing: int,
-    ) -> None:
-        self._hop = hop = n_fft // 2
-        self._context = max(WIDE, smoothing) + smoothing
-        edge = (self._context + 1) * hop
-        super().__init__(format, hop=FRAMES_PER_CHUNK * hop, left=edge, right=edge)
-        self._n_fft, self._least = n_fft, np.float32(10 ** (-floor_db / 20))
-        self._window = np.sin(np.pi * np.arange(n_fft) / n_fft).astype(np.float32)
-        binomial = np.array([1.0])
-        for _ in range(2 * smoothing):
-            binomial = np.convolve(binomial, (0.5, 0.5))
-        self._kernel = binomial.astype(np.float32)
-        self._bins_hz = np.fft.rfftfreq(n_fft, 1 / format.sample_rate)
-        self._finder = FloorFinder(format) if floors is None else None
-        if floors is not None:
-            pace = 1 - np.exp(-self._grid.hop / format.sample_rate / TRACKING_S)
-            bands = band_bins(format.sample_rate, n_fft)
-            self._tracker = FloorTracker(self._powers(floors), bands, float(pace))
-
-    def _powers(self, floors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Densities in dB at BANDS_HZ as power in every bin."""
-        density = shape_at(floors, self._bins_hz)
-        return np.asarray(10 ** (density / 10) * self.format.sample_rate * self._n_fft / 4 + 1e-20)
-
-    def process(self, window: Window) -> Samples:
-        hop, grid = self._hop, self._grid
-        known = None
-        if self._finder is not None:
-            found = self._finder.push(window.chunk)
-            if found is None:
-                return window.chunk.copy()
-            known = self._powers(found)
-        count = -(-window.length // hop) + 1  # the frames that the chunk lies in
-        total = count + 2 * self._context
-        before = grid.left - window.lead
-        after = (total + 1) * hop - before - window.samples.shape[1]
-        given = np.pad(window.samples, ((0, 0), (before, max(after, 0))), mode="reflect")
-        frames = np.lib.stride_tricks.sliding_window_view(given, self._n_fft, axis=1)[:, ::hop][:, :total]
-        spectra = fft.rfft(frames * self._window, axis=2)
-        gain = self._gain(spectra.real**2 + spectra.imag**2 + np.float32(1e-20), known)
-        kept = slice(self._context, self._context + count)
-        sound = fft.irfft(spectra[:, kept] * gain[kept], self._n_fft, axis=2) * self._window
-        halves = sound.reshape(len(given), count, 2, hop)
-        out = halves[:, 1:, 0] + halves[:, :-1, 1]
-        return np.ascontiguousarray(out.reshape(len(given), -1)[:, : window.length])
-
-    def _gain(self, power: Powers, known: npt.NDArray[np.float64] | None) -> Powers:
-        """One gain for all channels, (frames, bins), from powers (channels, frames, bins)."""
-        wide = uniform_filter1d(power, 2 * WIDE + 1, axis=1, mode="nearest")
-        wide = uniform_filter1d(wide, 2 * WIDE + 1, axis=2, mode="nearest")
-        wide = np.maximum(wide, np.float32(1e-20))  # running sums leave rounding, also below 0
-        floor = (self._tracker.floor(wide) if known is None else known.astype(np.float32))[:, np.newaxis]
-        over = power / floor
-        near = self._average(over)
-        sound = np.maximum(1 - OVERSUBTRACTION / near, 0)
-        sound *= np.clip((wide / floor - 1.2) * 2, 0, 1)
-        ratio = self._average(sound * sound * over).max(axis=0)
-        gain: Powers = np.maximum(ratio / (1 + ratio), self._least)
-        return gain
-
-    def _average(self, cells: Powers) -> Powers:
-        """Binomial means over frames and bins; beyond the edges the last ones go on."""
-        reach = len(self._kernel) // 2
-        for axis in (1, 2):
-            pad = [(0, 0)] * 3
-            pad[axis] = (reach, reach)
-            padded = np.pad(cells, pad, mode="edge")
-            length = cells.shape[axis]
-            parts = [
-                np.take(padded, range(k, k + length), axis=axis) * weight
-                for k, weight in enumerate(self._kernel)
-            ]
-            cells = np.sum(parts, axis=0, dtype=np.float32)
-        return cells
+CLASSIC = "classic"
+NAMES = (*models(), CLASSIC)
+BEST = "studio"  # for files, where a sample may wait
+ALONE = ("model", CLASSIC)
 
 
 def build(format: Format, findings: Sequence[Finding], options: Options) -> Stream:
-    """One stream for all channels; a channel whose findings hold no floor takes that of another's."""
+    """One stream for all channels."""
+    if options["model"] != CLASSIC:
+        return Masked(format, Model.load(options["model"]), options["floor_db"])
+    return Wiener(
+        format,
+        floors_of(format, findings),
+        n_fft=frame_length(format.sample_rate, options["window_ms"]),
+        floor_db=options["floor_db"],
+        smoothing=options["smoothing"],
+    )
+
+
+def floors_of(format: Format, findings: Sequence[Finding]) -> npt.NDArray[np.float64] | None:
+    """The noise that the findings know, in dB at BANDS_HZ, (channels, bands); None where they know none.
+
+    A channel whose findings hold no floor takes that of another's.
+    """
     known = [f for f in findings if "floor_db_per_hz" in f.measures]
     for finding in known:
         shape = finding.measures["floor_db_per_hz"]
         if not isinstance(shape, tuple) or len(shape) != len(BANDS_HZ) or max(map(abs, shape)) > 400:
             raise InputError(f"denoise: floor_db_per_hz must be {len(BANDS_HZ)} numbers in dB")
-    floors = None
-    if known:
-        rows = []
-        for channel in range(format.channels):
-            own = [f for f in known if f.region.of_channel(channel)] or known
-            shapes = np.array([f.measures["floor_db_per_hz"] for f in own], np.float64).reshape(
-                -1, len(BANDS_HZ)
-            )
-            spans = np.array([f.region.stop - f.region.start for f in own], np.float64)
-            rows.append(np.average(shapes, axis=0, weights=spans))
-        floors = np.array(rows)
-    return Denoiser(
-        format,
-        floors,
-        n_fft=frame_length(format.sample_rate, options["window_ms"]),
-        floor_db=options["floor_db"],
-        smoothing=int(options["smoothing"]),
-    )
+    if not known:
+        return None
+    rows = []
+    for channel in range(format.channels):
+        own = [f for f in known if f.region.of_channel(channel)] or known
+        shapes = np.array([f.measures["floor_db_per_hz"] for f in own], np.float64).reshape(-1, len(BANDS_HZ))
+        spans = np.array([f.region.stop - f.region.start for f in own], np.float64)
+        rows.append(np.average(shapes, axis=0, weights=spans))
+    return np.array(rows)
+
+
+def check(options: Options) -> None:
+    """InputError unless the model is there, with the card that belongs to it."""
+    if options["model"] != CLASSIC:
+        Model.load(options["model"])
 
 
 REPAIR = Repair(
@@ -164,17 +89,37 @@ REPAIR = Repair(
     treats=("noise",),
     scope="steady",
     own_params={
+        "model": Choice(
+            BEST if BEST in NAMES else CLASSIC, NAMES, "what tells sound from noise", suffix=SUFFIX
+        ),
         "floor_db": Param(
-            18.0, 0.0, 40.0, "dB", "how far the noise is lowered at most; what is left keeps its colour"
+            24.0,
+            0.0,
+            80.0,
+            "dB",
+            "how far the noise is lowered at most; what is left keeps its colour",
+            default_with=(*ALONE, 18.0),
         ),
         "smoothing": Param(
-            1, 1, 4, "", "neighbours that the gains are averaged over; more is calmer, and duller", whole=True
+            1,
+            1,
+            4,
+            "",
+            "neighbours that the gains are averaged over; more is calmer, and duller",
+            whole=True,
+            only_with=ALONE,
         ),
         "window_ms": Param(
-            40.0, 10.0, 100.0, "ms", "length of the windows: long for held notes, short for attacks"
+            40.0,
+            10.0,
+            100.0,
+            "ms",
+            "length of the windows: long for held notes, short for attacks",
+            only_with=ALONE,
         ),
     },
     build=build,
+    check_together=check,
     doc=__doc__,
     min_confidence=0.9,
 )

@@ -9,6 +9,7 @@ from html import escape
 
 import numpy as np
 
+from wavemend.core.params import shown
 from wavemend.core.types import Action, Format, Report, Verdict
 from wavemend.damage import damages
 from wavemend.repairs import repairs
@@ -70,7 +71,7 @@ def step_rows(report: Report) -> str:
     for index, step in enumerate(report.plan.steps):
         verdicts = [v for v in report.verdicts if v.step == index]
         title = repairs[step.repair].title if step.repair in repairs else step.repair
-        options = ", ".join(f"{name} {value:g}" for name, value in step.options.items())
+        options = ", ".join(f"{name} {shown(value)}" for name, value in step.options.items())
         rows.append(
             f'<tr><td class="n">{index + 1}</td>'
             f'<th scope="row">{escape(title)}<small>{escape(options)}</small></th>'
@@ -171,7 +172,7 @@ def fact_rows(report: Report) -> str:
     rows = {
         "Source": report.source.path or "an array in memory",
         "Settings": "; ".join(
-            f"{step.repair} ({', '.join(f'{k} {v:g}' for k, v in step.options.items())})"
+            f"{step.repair} ({', '.join(f'{k} {shown(v)}' for k, v in step.options.items())})"
             for step in report.plan.steps
         ),
         "Versions": ", ".join(f"{name} {version}" for name, version in report.versions.items()),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wavemend.core.params import Param
+from wavemend.core.params import Parameter, about, defaults
 from wavemend.core.types import Finding, Format, Plan, Report
 from wavemend.damage import damages
 from wavemend.repairs import repairs
@@ -141,11 +141,8 @@ def catalogue() -> dict[str, Any]:
     }
 
 
-def _params(params: Mapping[str, Param]) -> dict[str, Any]:
-    return {
-        name: {"default": p.default, "low": p.low, "high": p.high, "unit": p.unit, "help": p.help}
-        for name, p in params.items()
-    }
+def _params(params: Mapping[str, Parameter]) -> dict[str, Any]:
+    return {name: param.plain() for name, param in params.items()}
 
 
 def of_catalogue() -> str:
@@ -161,9 +158,9 @@ def of_catalogue() -> str:
     return "\n".join(lines)
 
 
-def _param_lines(params: Mapping[str, Param]) -> list[str]:
+def _param_lines(params: Mapping[str, Parameter]) -> list[str]:
     return [
-        f"      --{name.replace('_', '-'):18} {p.low:g} to {p.high:g}{' ' + p.unit if p.unit else ''}, "
-        f"default {p.default:g}: {p.help}"
+        f"      --{name.replace('_', '-'):18} {p.range}{' ' + p.unit if p.unit else ''}, "
+        f"default {defaults(p)}: {about(p)}"
         for name, p in params.items()
     ]

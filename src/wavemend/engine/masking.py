@@ -1,0 +1,170 @@
+"""A network's mask on a recording, at any rate and in any number of channels.
+
+Only the difference that the mask makes is worked out at the network's rate; it is brought to the
+recording's rate and added to the recording's own samples. Where the mask is 1 they keep their
+bits, and what lies above the network's band is not touched: at 96 kHz, hiss above 24 kHz stays.
+All channels get one mask, so that the stereo image does not move.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+
+from wavemend.core.blocks import Queue
+from wavemend.core.resample import Ratio, Resampler
+from wavemend.core.types import Format, Samples
+from wavemend.engine.model import Model
+
+Spectra = npt.NDArray[np.complex64]
+
+
+class Difference:
+    """Blocks at the network's rate in, what its mask changes out: masked - given, aligned and as long.
+
+    The magnitude of the mask is held between `least` and 1. Before the recording and
+    after it the network hears silence.
+    """
+
+    def __init__(self, model: Model, channels: int, least: float) -> None:
+        self._card, self._running, self._frames = model.card, model.open(), model.card.frames
+        self._channels, self._least = channels, np.float32(least)
+        self._lead = self._frames.n_fft - self._frames.hop  # silence before the first frame ends
+        self._held = Queue(channels)
+        self._held.append(np.zeros((channels, self._lead), np.float32))
+        self._calls = 0
+        self._waiting = np.zeros((channels, 0, self._frames.bins + 1), np.complex64)
+        self._tail = np.zeros((channels, self._frames.synthesis - self._frames.hop), np.float32)
+        self._skip = self._tail.shape[1]  # what the first frame gives before the recording begins
+        self._came = self._went = 0
+
+    @property
+    def call(self) -> int:
+        """Samples that the network takes at once."""
+        return self._card.frames_per_call * self._card.hop
+
+    @property
+    def delay(self) -> int:
+        """Samples that are held back when a call has just been made."""
+        return self._card.synthesis + (self._card.lookahead_frames - 1) * self._card.hop
+
+    def push(self, block: Samples) -> Samples:
+        """Take the next samples, give the difference where it is known."""
+        self._held.append(block)
+        self._came += block.shape[1]
+        return self._ready(self._came)
+
+    def flush(self) -> Samples:
+        """Give the rest."""
+        missing = self._came + self.delay - self._calls * self.call
+        silence = ceil(max(missing, 0) / self.call) * self.call - (self._came - self._calls * self.call)
+        self._held.append(np.zeros((self._channels, max(silence, 0)), np.float32))
+        return self._ready(self._came)
+
+    def _ready(self, end: int) -> Samples:
+        parts = [np.zeros((self._channels, 0), np.float32)]
+        while self._held.stop >= self._lead + (self._calls + 1) * self.call:
+            parts.append(self._step())
+        out = np.concatenate(parts, axis=1)[:, : end - self._went]
+        self._went += out.shape[1]
+        return out
+
+    def _step(self) -> Samples:
+        frames, start = self._frames, self._calls * self.call
+        given = self._held.view(start, start + self._lead + self.call)
+        self._held.drop(start + self.call)
+        self._calls += 1
+        cut = np.lib.stride_tricks.sliding_window_view(given, frames.n_fft, axis=1)[:, :: frames.hop]
+        spectra = fft.rfft(cut * frames.analysis, axis=2)
+        mask = self._running.step(
+            _heard(spectra)[:, : frames.bins].view(np.float32).reshape(-1, frames.bins, 2)
+        )
+        gain = self._gain(np.ascontiguousarray(mask).view(np.complex64)[..., 0])
+        early = max(self._card.lookahead_frames - (self._calls - 1) * len(gain), 0)
+        gain = gain[early:]  # of frames before the recording
+        waiting = np.concatenate((self._waiting, spectra), axis=1)
+        self._waiting = waiting[:, len(gain) :]
+        return self._overlapped(waiting[:, : len(gain)] * (gain - 1))
+
+    def _gain(self, mask: Spectra) -> Spectra:
+        """The mask with its magnitude within bounds, and the Nyquist frequency's like its neighbour's."""
+        size = np.abs(mask)
+        wanted = np.clip(size, self._least, np.float32(1))
+        inside = size == wanted
+        safe = np.where(size > 0, size, np.float32(1))
+        mask = np.where(inside, mask, np.where(size > 0, mask, 1) * (wanted / safe))
+        return np.concatenate((mask, mask[:, -1:]), axis=1)
+
+    def _overlapped(self, spectra: Spectra) -> Samples:
+        """What these frames complete, (channels, frames · hop), less what lies before the recording."""
+        frames, count = self._frames, spectra.shape[1]
+        sound = fft.irfft(spectra, frames.n_fft, axis=2)[..., -frames.synthesis :]
+        sound = (sound * frames.synth[-frames.synthesis :]).reshape(
+            self._channels, count, frames.overlap, frames.hop
+        )
+        total = np.zeros((self._channels, count + frames.overlap - 1, frames.hop), np.float32)
+        total[:, : frames.overlap - 1] = self._tail.reshape(self._channels, -1, frames.hop)
+        for k in range(frames.overlap):
+            total[:, k : k + count] += sound[:, :, k]
+        self._tail = total[:, count:].reshape(self._channels, -1)
+        out = total[:, :count].reshape(self._channels, -1)
+        skip = min(self._skip, out.shape[1])
+        self._skip -= skip
+        return out[:, skip:]
+
+
+def _heard(spectra: Spectra) -> Spectra:
+    """One spectrum for all channels: their mean power, and the phase of their sum."""
+    if len(spectra) == 1:
+        return np.ascontiguousarray(spectra[0])
+    power = np.mean(spectra.real**2 + spectra.imag**2, axis=0)
+    added = spectra.sum(axis=0)
+    size = np.abs(added)
+    turn = np.where(size > 0, added / np.where(size > 0, size, 1), 1)
+    return np.asarray(np.sqrt(power) * turn, np.complex64)
+
+
+class Masked:
+    """The stream that a network makes of a recording. Its noise is lowered by `floor_db` at most.
+
+    At the network's own rate a sample waits for card.latency_ms; at other rates for
+    the two changes of rate besides, about 6 ms.
+    """
+
+    def __init__(self, format: Format, model: Model, floor_db: float) -> None:
+        self._dry = Queue(format.channels)
+        self._difference = Difference(model, format.channels, 10 ** (-floor_db / 20))
+        call, delay = self._difference.call, self._difference.delay
+        self._up = self._down = None
+        self.latency = call + delay
+        rate = model.card.sample_rate
+        if format.sample_rate != rate:
+            there, back = Ratio.of(format.sample_rate, rate), Ratio.of(rate, format.sample_rate)
+            chunks = ceil(call / there.up)
+            self._up = Resampler(format.channels, there, chunks * there.down)
+            self._down = Resampler(format.channels, back, max(1, call // 3 // back.down) * back.down)
+            uneven = 0 if chunks * there.up % call == 0 else call - 1
+            there_s = (uneven + delay + self._down.latency) / rate
+            self.latency = self._up.latency + ceil(there_s * format.sample_rate)
+
+    def push(self, block: Samples) -> Samples:
+        self._dry.append(block)
+        changed = self._difference.push(self._up.push(block) if self._up else block)
+        return self._added(self._down.push(changed) if self._down else changed)
+
+    def flush(self) -> Samples:
+        parts = [self._difference.push(self._up.flush())] if self._up else []
+        changed = np.concatenate([*parts, self._difference.flush()], axis=1)
+        if self._down:
+            changed = np.concatenate((self._down.push(changed), self._down.flush()), axis=1)
+        return self._added(changed)
+
+    def _added(self, changed: Samples) -> Samples:
+        start = self._dry.start
+        given = self._dry.view(start, min(start + changed.shape[1], self._dry.stop))
+        self._dry.drop(start + given.shape[1])
+        changed = changed[:, : given.shape[1]]
+        return np.where(changed == 0, given, given + changed)

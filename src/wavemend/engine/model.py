@@ -1,0 +1,134 @@
+"""Networks: an .onnx file and its card, run by ONNX Runtime on one thread.
+
+What a network takes and gives, in calls that follow each other, as float32:
+
+    spectrum  (1, frames_per_call, bins, 2)  in   real and imaginary part of the frames of core.frames
+    state     (1, state_size)                in   zeros at the start, then the last call's next_state
+    mask      (1, frames_per_call, bins, 2)  out  complex gain, magnitude 0 to 1
+    next_state (1, state_size)               out
+
+A mask belongs to the frame that came in `lookahead_frames` earlier. Nothing of ONNX Runtime is
+loaded before a network is run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wavemend.core.card import Card, file_sha256, read_card
+from wavemend.core.params import suggest
+from wavemend.errors import DeviceError, InputError
+
+SHIPPED = Path(__file__).parents[1] / "models"
+SUFFIX = ".onnx"
+
+Values = npt.NDArray[np.float32]
+
+
+class Running:
+    """A network in the middle of a recording: what it remembers lies here."""
+
+    def __init__(self, model: Model) -> None:
+        self._session, self._path = model.session, model.path
+        self._state = np.zeros((1, model.card.state_size), np.float32)
+
+    def step(self, spectrum: Values) -> Values:
+        """The mask, (frames_per_call, bins, 2), for the next frames of this shape.
+
+        Raises InputError where the network gives what is no number.
+        """
+        mask, self._state = self._session.run(
+            ("mask", "next_state"), {"spectrum": spectrum[np.newaxis], "state": self._state}
+        )
+        if mask.shape[1:] != spectrum.shape or not np.isfinite(mask).all():
+            raise InputError(f"{self._path}: the model gave no mask of finite numbers, {spectrum.shape}")
+        return np.asarray(mask[0], np.float32)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with its card. Where it is used more than once in a process, it is loaded once."""
+
+    card: Card
+    path: Path
+
+    @staticmethod
+    def load(name: str) -> Model:
+        """A network that is shipped, by name, or another by the path of its .onnx file, its card beside it.
+
+        Raises InputError where there is none, where its card is missing or incomplete, and where the
+        file is not the one that the card describes.
+        """
+        if name in models():
+            return _loaded(SHIPPED / f"{name}{SUFFIX}", 0)
+        path = Path(name)
+        if not name.lower().endswith(SUFFIX):
+            raise InputError(f"there is no model '{name}'{suggest(name, models())}")
+        if not path.is_file():
+            raise InputError(f"{path}: there is no such model")
+        return _loaded(path.resolve(), path.stat().st_mtime_ns)
+
+    def open(self) -> Running:
+        """The network at the start of a recording."""
+        return Running(self)
+
+    @cached_property
+    def session(self) -> Any:
+        """ONNX Runtime's session. Raises InputError where the file is no network of the card's shape."""
+        try:
+            import onnxruntime
+            from onnxruntime.capi import onnxruntime_pybind11_state as faults
+        except ImportError as error:
+            raise DeviceError(f"networks need ONNX Runtime, pip install onnxruntime ({error})") from None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what is wrong is raised
+        try:
+            session = onnxruntime.InferenceSession(
+                str(self.path), options, providers=["CPUExecutionProvider"]
+            )
+        except (
+            faults.Fail,
+            faults.InvalidArgument,
+            faults.InvalidGraph,
+            faults.InvalidProtobuf,
+            faults.NoSuchFile,
+            faults.NotImplemented,
+            faults.RuntimeException,
+        ) as error:
+            raise InputError(f"{self.path}: not a network that can be run ({error})") from None
+        self._check(session)
+        return session
+
+    def _check(self, session: Any) -> None:
+        card = self.card
+        cells, state = [1, card.frames_per_call, card.bins, 2], [1, card.state_size]
+        for what, has, wants in (
+            ("inputs", session.get_inputs(), {"spectrum": cells, "state": state}),
+            ("outputs", session.get_outputs(), {"mask": cells, "next_state": state}),
+        ):
+            found = {one.name: one.shape for one in has}
+            if found != wants or any(one.type != "tensor(float)" for one in has):
+                raise InputError(
+                    f"{self.path}: its {what} are {found}; by its card they are {wants}, float32"
+                )
+
+
+@lru_cache(maxsize=16)
+def _loaded(path: Path, changed: int) -> Model:
+    """`changed` is when the file was: one that was replaced is read anew."""
+    card = read_card(path.with_suffix(".json"))
+    if file_sha256(path) != card.sha256:
+        raise InputError(f"{path}: not the file that its card {path.stem}.json describes (other hash)")
+    return Model(card, path)
+
+
+def models() -> tuple[str, ...]:
+    """The names of the networks that are shipped."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob(f"*{SUFFIX}")))
