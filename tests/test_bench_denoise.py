@@ -90,7 +90,7 @@ def test_a_peers_delay_and_rate_are_taken_out() -> None:
 
 def test_without_their_files_peers_are_named_as_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WAVEMEND_PEERS", raising=False)
-    for system in (networks.ulunas(), networks.lisennet(), networks.fastenhancer("b")):
+    for system in (networks.ulunas(), networks.fastenhancer("b")):
         assert system.missing
 
 

@@ -1,5 +1,5 @@
-"""Peers that are ONNX networks at 16 kHz, fed frame by frame with their state: GTCRN, DTLN, UL-UNAS,
-FastEnhancer, LiSenNet. Their windows and hops are those that their authors publish.
+"""Peers that are ONNX networks at 16 kHz, fed frame by frame with their state: GTCRN, DTLN, UL-UNAS and
+FastEnhancer. Their windows and hops are those that their authors publish.
 """
 
 from __future__ import annotations
@@ -25,11 +25,6 @@ def gtcrn() -> System:
 def ulunas() -> System:
     name = "ulunas_stream_simple.onnx"
     return _spectral("UL-UNAS", given(name), f"{name} in {FOLDER}", root=False)
-
-
-def lisennet() -> System:
-    name = "lisennet.spec.onnx"
-    return _spectral("LiSenNet", given(name), f"{name} in {FOLDER}", root=False)
 
 
 def fastenhancer(size: str) -> System:

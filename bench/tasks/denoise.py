@@ -26,7 +26,6 @@ def peers() -> list[System]:
         networks.dtln(),
         networks.ulunas(),
         *(networks.fastenhancer(size) for size in "tbs"),
-        networks.lisennet(),
         python.webrtc(2),
         python.speex(),
         ffmpeg.arnndn(),
