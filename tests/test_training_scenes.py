@@ -1,0 +1,240 @@
+"""Scenes: the same index gives the same bits, levels are as drawn, clean is clean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+
+from wavemend.errors import InputError
+from wavemend.training import codec, rooms, sounds, spectra, targets
+from wavemend.training.scenes import Example, Scenes, Settings, draw, render
+
+RATE = 48_000
+
+
+@dataclass(frozen=True)
+class FakeClip:
+    role: str
+    split: str
+    group: str
+    source: str
+    length: int
+    bandwidth_hz: float = 24_000.0
+    level_dbfs: float = -20.0
+    tags: str = ""
+    side: str = ""
+    twin: int = -1
+
+
+class FakeBank:
+    """Tones for speech and music, noise for noise, each with its own pitch or seed."""
+
+    def __init__(self, clips: Sequence[FakeClip]) -> None:
+        self.all = tuple(clips)
+
+    def entries(self, role: str = "", split: str = "", side: str = "") -> tuple[FakeClip, ...]:
+        return tuple(
+            c for c in self.all if role in ("", c.role) and split in ("", c.split) and side in ("", c.side)
+        )
+
+    def twin(self, entry: FakeClip) -> FakeClip:
+        return self.all[entry.twin]
+
+    def read(self, entry: FakeClip, start: int = 0, length: int | None = None) -> np.ndarray:
+        count = entry.length - start if length is None else length
+        assert 0 <= start <= start + count <= entry.length
+        which = self.all.index(entry)
+        rng = np.random.default_rng(which)
+        if entry.role == "noise":
+            return 0.1 * rng.standard_normal(entry.length).astype(np.float32)[start : start + count]
+        if entry.role == "rir":
+            return np.eye(1, entry.length, dtype=np.float32)[0, start : start + count]
+        time = np.arange(start, start + count) / RATE
+        return (0.14 * np.sin(2 * np.pi * (200 + 37 * which) * time)).astype(np.float32)
+
+
+def bank(pairs: bool = False) -> FakeBank:
+    clips = [
+        FakeClip(
+            "speech", "train", f"voice{i % 3}", f"set{i % 2}", 20_000 + 9000 * i, 8000.0 + 4000 * (i % 3)
+        )
+        for i in range(8)
+    ]
+    clips += [FakeClip("music", "train", f"piece{i}", "tracks", 400_000, 16_000.0) for i in range(3)]
+    clips += [FakeClip("music", "train", "piano", "notes", 30_000 + i, 5000.0, tags="note") for i in range(4)]
+    clips += [
+        FakeClip("noise", "train", f"n{i}", "noises", 30_000 + 60_000 * i, tags="vinyl") for i in range(4)
+    ]
+    clips += [FakeClip("rir", "train", "hall", "halls", 9000)]
+    if pairs:
+        at = len(clips)
+        clips += [FakeClip("pair", "train", "p", "pairs", 50_000, 9000.0, side="clean", twin=at + 1)]
+        clips += [FakeClip("pair", "train", "p", "pairs", 50_000, 9000.0, side="damaged", twin=at)]
+    return FakeBank(clips)
+
+
+BANK = bank()
+SHORT = Settings(seconds=1.0)
+indices = st.integers(0, 2**40)
+
+
+def noise_of(example: Example) -> np.ndarray:
+    return example.mixture.astype(np.float64) - example.target
+
+
+@limits(max_examples=40, deadline=None)
+@given(indices, st.integers(0, 2**31))
+def test_an_example_is_a_function_of_seed_and_index(index: int, seed: int) -> None:
+    scenes = Scenes(BANK, SHORT, seed)
+    first, again = scenes[index], Scenes(BANK, SHORT, seed)[index]
+    from_text = render(BANK, json.loads(json.dumps(scenes.drawn(index))))
+    for other in (again, from_text):
+        np.testing.assert_array_equal(first.mixture, other.mixture)
+        np.testing.assert_array_equal(first.target, other.target)
+        np.testing.assert_array_equal(first.silent, other.silent)
+        assert (first.band_hz, first.kind) == (other.band_hz, other.kind)
+
+
+@limits(max_examples=60, deadline=None)
+@given(indices)
+def test_shapes_ranges_and_silence(index: int) -> None:
+    example = Scenes(BANK, SHORT, 3)[index]
+    for sound in (example.mixture, example.target):
+        assert sound.shape == (RATE,)
+        assert sound.dtype == np.float32
+        assert np.isfinite(sound).all()
+        assert np.abs(sound).max() <= 1
+    assert 1000 < example.band_hz <= 24_000
+    assert example.silent.shape == (100,)
+    assert example.silent.dtype == np.bool_
+    assert not example.target.reshape(100, 480)[example.silent].any()
+
+
+@limits(max_examples=40, deadline=None)
+@given(indices)
+def test_clean_means_equal(index: int) -> None:
+    example = Scenes(BANK, Settings(seconds=1.0, clean=1.0, targets={"speech": 1.0, "music": 1.0}), 5)[index]
+    np.testing.assert_array_equal(example.mixture, example.target)
+    assert np.abs(example.target).max() > 0
+    assert example.kind.endswith("/clean")
+
+
+@limits(max_examples=40, deadline=None)
+@given(indices, st.sampled_from(["speech", "music"]))
+def test_the_signal_to_noise_ratio_is_as_drawn(index: int, wanted: str) -> None:
+    plain = Settings(
+        seconds=1.0, clean=0.0, codec=0.0, rounding=0.0, targets={wanted: 1.0}, peak_dbfs=(-6.0, -6.0, -6.0)
+    )
+    scenes = Scenes(BANK, plain, 7)
+    drawn, example = scenes.drawn(index), scenes[index]
+    level = targets.active_level(example.target)
+    noise = np.sqrt(np.mean(noise_of(example) ** 2))
+    assert 20 * np.log10(level / noise) == pytest.approx(drawn["snr_db"], abs=0.1)
+    peak = max(np.abs(example.mixture).max(), np.abs(example.target).max())
+    assert 20 * np.log10(peak) == pytest.approx(-6.0, abs=0.01)
+
+
+def test_pairs_come_as_they_are() -> None:
+    example = Scenes(bank(pairs=True), Settings(seconds=1.0, targets={"pair": 1.0}, rounding=0.0), 1)[4]
+    assert example.kind == "pair"
+    assert example.band_hz == 9000
+    assert np.abs(noise_of(example)).max() > 0.01
+
+
+def test_silence_has_noise_and_no_target() -> None:
+    example = Scenes(BANK, Settings(seconds=1.0, targets={"silence": 1.0}), 1)[0]
+    assert not example.target.any()
+    assert example.silent.all()
+    assert example.mixture.any()
+
+
+def test_a_file_that_is_narrow_is_not_known_above() -> None:
+    narrow = FakeBank([FakeClip("speech", "train", "a", "b", 200_000, 7000.0), *BANK.entries("noise")])
+    plain = Settings(seconds=1.0, targets={"speech": 1.0}, limit=0.0, speed=0.0)
+    assert Scenes(narrow, plain, 1)[0].band_hz == 7000
+    steep = {"low_hz": 0.0, "high_hz": 4000.0, "octaves": 0.1}
+    assert spectra.truth_hz(7000.0, steep) == 24_000
+    assert spectra.truth_hz(7000.0, {**steep, "high_hz": 8000.0}) == 7000
+    assert spectra.truth_hz(7000.0, None) == 7000
+
+
+def test_a_bank_without_noise_or_music_still_gives_examples() -> None:
+    only = FakeBank(BANK.entries("speech"))
+    kinds = {Scenes(only, SHORT, 1)[index].kind.split("/")[0] for index in range(30)}
+    assert kinds <= {"speech", "silence"}
+    with pytest.raises(InputError, match="no clips"):
+        draw(FakeBank([]), SHORT, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("kind", sorted(sounds.KINDS))
+def test_made_noises_are_finite_and_of_their_length(kind: str) -> None:
+    draw_one, render_one = sounds.KINDS[kind]
+    for seed in range(12):
+        drawn = json.loads(json.dumps(draw_one(np.random.default_rng(seed))))
+        sound = render_one(drawn, 48_000)
+        assert sound.shape == (48_000,)
+        assert sound.dtype == np.float32
+        assert 1e-6 < sounds.rms(sound) < 1e4
+        np.testing.assert_array_equal(sound, render_one(drawn, 48_000))
+
+
+def test_hiss_has_the_spectrum_that_was_drawn() -> None:
+    curve = -3.0 * np.log2(spectra.GRID_HZ / 1000)
+    power = np.abs(np.fft.rfft(sounds.gaussian(77, 1 << 19, curve))) ** 2
+    hz = np.fft.rfftfreq(1 << 19, 1 / RATE)
+    bands = [power[(hz > f) & (hz < 1.2 * f)].mean() for f in (500, 1000, 8000)]
+    assert 10 * np.log10(bands[0] / bands[1]) == pytest.approx(3, abs=0.3)
+    assert 10 * np.log10(bands[1] / bands[2]) == pytest.approx(9, abs=0.4)
+
+
+def test_speed_moves_pitch() -> None:
+    tone = np.sin(2 * np.pi * 1000 * np.arange(60_000) / RATE).astype(np.float32)
+    played = spectra.back(spectra.spectrum(tone, 50_000), 50_000)
+    peak = np.argmax(np.abs(np.fft.rfft(played))) * RATE / 50_000
+    assert peak == pytest.approx(1200, abs=1)
+    assert np.sqrt(2) * sounds.rms(played) == pytest.approx(1, abs=0.01)
+
+
+def test_rooms_decay_as_drawn() -> None:
+    for seed in range(5):
+        drawn = rooms.draw(np.random.default_rng(seed)) | {"tilt": 1.0, "low": 1.0, "early_share": 0.01}
+        energy = np.cumsum(rooms.response(drawn)[:0:-1].astype(np.float64) ** 2)[::-1]
+        decay_db = 10 * np.log10(energy / energy[0])
+        start, stop = np.searchsorted(-decay_db, (5, 25))
+        assert 3 * (stop - start) / RATE == pytest.approx(drawn["rt60_s"], rel=0.15)
+        assert 10 * np.log10(1 / energy[0]) == pytest.approx(drawn["drr_db"], abs=0.5)
+
+
+def test_codec_keeps_what_is_loud_and_cuts_the_top() -> None:
+    rng = np.random.default_rng(0)
+    time = np.arange(RATE) / RATE
+    low = (0.2 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
+    drawn = codec.draw(rng) | {"top_hz": 12_000.0, "nmr_db": -25.0}
+    coded = codec.apply(low, drawn)
+    assert coded.shape == low.shape
+    assert np.sum(low**2) > 100 * np.sum((coded - low) ** 2)
+    high = codec.apply((0.2 * np.sin(2 * np.pi * 15_000 * time)).astype(np.float32), drawn)
+    assert np.abs(high[2048:-2048]).max() < 1e-3
+
+
+def test_settings_name_what_is_wrong() -> None:
+    assert Settings.of({}) == Settings()
+    assert Settings.of({"seconds": 2, "targets": {"music": 1}}).targets == {"music": 1.0}
+    for table, what in (
+        ({"secnods": 2}, "did you mean 'seconds'"),
+        ({"targets": {"muzic": 1}}, "did you mean 'music'"),
+        ({"targets": {"music": 0}}, "all zero"),
+        ({"clean": 2}, "from 0 to 1"),
+        ({"clean": True}, "from 0 to 1"),
+        ({"speech_snr_db": [3, 2, 1]}, "must rise"),
+        ({"music_noises": 3}, "table of weights"),
+    ):
+        with pytest.raises(InputError, match=what):
+            Settings.of(table)
