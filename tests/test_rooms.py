@@ -18,7 +18,8 @@ MAY_KNOW = {
     "repairs": {"errors", "core", "engine"},
     "restoration": {"errors", "core", "engine", "damage", "repairs"},
     "training": {"errors", "core", "damage"},
-    "cli": {"errors", "core", "damage", "engine", "repairs", "restoration", "training"},
+    "shell": {"errors", "core", "damage", "repairs", "restoration"},
+    "cli": {"errors", "core", "damage", "engine", "repairs", "restoration", "shell", "training"},
 }
 """Each room may import from itself and from these, and the version from the package."""
 
@@ -27,8 +28,8 @@ ENTERS_AT = {
     "soxr": {"core/dsp.py"},
     "av": {"core/video.py"},
     "pyloudnorm": set(),
-    "rich": {"cli.py"},
-    "click": {"cli.py"},
+    "rich": {"shell/progress.py"},
+    "click": {"cli.py", "shell/kinds.py"},
     "onnxruntime": {"engine/model.py", "training/export.py"},
 }
 """Each third-party library has one door; numpy and scipy are everywhere."""

@@ -7,20 +7,17 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
 from wavemend import __version__
-from wavemend.core.stopping import WISH, Stopped, stoppable
+from wavemend.core.stopping import Stopped, stoppable
 from wavemend.errors import InputError, WavemendError
-
-if TYPE_CHECKING:
-    from wavemend.core.hook import Event, Hook
-    from wavemend.core.params import Parameter
+from wavemend.shell.kinds import REMOVED, Damages, Repairs
+from wavemend.shell.progress import progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,7 +48,7 @@ def cli() -> None:
 )
 @click.option("--strength", type=float, default=None, help="0 changes nothing, 1 repairs in full (default)")
 @click.option("--only", help="repair only these kinds of damage: KIND,KIND (see wavemend list)")
-@click.option("--residual", type=click.Path(path_type=Path), help="also write what was removed")
+@click.option("--residual", type=click.Path(path_type=Path), help=REMOVED)
 @click.option(
     "--report", "report_dir", type=click.Path(path_type=Path), help="also write report.html and report.json"
 )
@@ -80,7 +77,7 @@ def restore(
     if plan_path and (strength is not None or kinds):
         raise InputError("a plan already says what to do; give --plan or --strength and --only, not both")
     plan = load_plan(plan_path) if plan_path else None
-    with _progress() as hook:
+    with progress() as hook:
         done = restore_file(
             input,
             output,
@@ -110,7 +107,7 @@ def diagnose(input: Path, as_json: bool) -> None:
     """Say what is wrong with INPUT, and where."""
     from wavemend.restoration import api, words
 
-    with _progress() as hook:
+    with progress() as hook:
         format, findings = api.diagnose_file(input, hook)
     if as_json:
         click.echo(json.dumps([words.finding_in_seconds(f, format) for f in findings]))
@@ -132,7 +129,7 @@ def plan(input: Path, output: Path | None) -> None:
 
     if output and same_file(output, input):
         raise InputError(f"{output}: the plan would replace the input; give another name")
-    with _progress() as hook:
+    with progress() as hook:
         made = api.plan(input, hook=hook)
     if output:
         save_plan(made, output)
@@ -157,182 +154,26 @@ def compare(reference: Path, files: tuple[Path, ...], as_json: bool) -> None:
 
 
 @cli.command(name="list")
+@click.option("--model", metavar="NAME", help="print the whole card of one model, by its name or path")
 @JSON
-def list_(as_json: bool) -> None:
+def list_(model: str | None, as_json: bool) -> None:
     """List the kinds of damage, the repairs and the models, with their parameters."""
     from wavemend.restoration import words
 
+    if model is not None:
+        from wavemend.core.jsonable import to_plain
+        from wavemend.engine.model import Model
+
+        card = Model.load(model).card
+        click.echo(json.dumps(to_plain(card)) if as_json else words.of_card(card))
+        return
     click.echo(json.dumps(words.catalogue()) if as_json else words.of_catalogue())
 
 
-class _Kinds(click.Group):
-    """A group with one command for each registered kind, made from its declaration."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self._registry())
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
-        return self._command(cmd_name)
-
-    def _registry(self) -> Sequence[str]:
-        raise NotImplementedError
-
-    def _command(self, name: str) -> click.Command:
-        raise NotImplementedError
-
-
-class _Repairs(_Kinds):
-    def _registry(self) -> Sequence[str]:
-        from wavemend.repairs import repairs
-
-        return list(repairs)
-
-    def _command(self, name: str) -> click.Command:
-        from wavemend.repairs import repairs
-
-        repair = repairs[name]
-        params: list[click.Parameter] = [
-            click.Argument(["input"], type=click.Path(path_type=Path)),
-            click.Option(
-                ["-o", "--output"], type=click.Path(path_type=Path), required=True, help="where to write"
-            ),
-            click.Option(["--start"], type=float, help="begin of the span [s]"),
-            click.Option(["--stop"], type=float, help="end of the span [s]"),
-            *(_option(key, param) for key, param in repair.params.items()),
-        ]
-        return _command(name, params, _repair(name), repair.doc, repair.title)
-
-
-def _repair(name: str) -> Any:
-    def command(input: Path, output: Path, start: float | None, stop: float | None, **options: Any) -> None:
-        from wavemend.restoration import words
-        from wavemend.restoration.api import repair_file
-
-        given = {key: value for key, value in options.items() if value is not None}
-        with _progress() as hook:
-            done = repair_file(name, input, output, start_s=start, stop_s=stop, options=given, hook=hook)
-        click.echo(words.of_repair(done.report))
-        click.echo(words.of_writing(done.output, done.report, done.changed))
-
-    return command
-
-
-class _Damages(_Kinds):
-    def _registry(self) -> Sequence[str]:
-        from wavemend.damage import damages
-
-        return list(damages)
-
-    def _command(self, name: str) -> click.Command:
-        from wavemend.damage import damages
-
-        damage = damages[name]
-        params: list[click.Parameter] = [
-            click.Argument(["input"], type=click.Path(path_type=Path)),
-            click.Option(
-                ["-o", "--output"], type=click.Path(path_type=Path), required=True, help="where to write"
-            ),
-            click.Option(
-                ["--seed"],
-                type=click.IntRange(min=0),
-                default=0,
-                show_default=True,
-                help="the same seed, the same bits",
-            ),
-            *(_option(key, param) for key, param in damage.params.items()),
-        ]
-        return _command(name, params, _damage(name), damage.doc, damage.title)
-
-
-def _damage(name: str) -> Any:
-    def command(input: Path, output: Path, seed: int, **options: float) -> None:
-        from wavemend.restoration.api import damage_file
-
-        given = {key: value for key, value in options.items() if value is not None}
-        written, truth = damage_file(name, input, output, seed=seed, options=given)
-        click.echo(f"Written: {written}")
-        click.echo(f"The truth about it: {truth}")
-
-    return command
-
-
-def _command(
-    name: str, params: list[click.Parameter], callback: Callable[..., None], doc: str, title: str
-) -> click.Command:
-    return click.Command(
-        name,
-        params=params,
-        callback=callback,
-        # \b keeps the lines of a paragraph as they are
-        help="\n\n".join(f"\b\n{paragraph}" for paragraph in doc.strip().split("\n\n")),
-        short_help=title,
-        # --floor_db is as good as --floor-db
-        context_settings={
-            "token_normalize_func": lambda token: token.replace("_", "-"),
-            "max_content_width": 110,
-        },
-    )
-
-
-def _option(name: str, param: Parameter) -> click.Option:
-    from wavemend.core.params import about, defaults
-
-    unit = f" {param.unit}" if param.unit else ""
-    number = not isinstance(param.default, str)
-    return click.Option(
-        [f"--{name.replace('_', '-')}", name],
-        type=float if number else str,
-        default=None,
-        help=f"{about(param)}  [{param.range}{unit}; default {defaults(param)}]",
-        metavar="NUMBER" if number else "NAME",
-    )
-
-
 cli.add_command(
-    _Repairs("repair", help="Run one repair over INPUT or a span of it, whatever the diagnosis thinks.")
+    Repairs("repair", help="Run one repair over INPUT or a span of it, whatever the diagnosis thinks.")
 )
-cli.add_command(_Damages("damage", help="Damage INPUT on purpose, and write down what was done."))
-
-
-@contextmanager
-def _progress() -> Iterator[Hook]:
-    """A hook that draws a bar on a terminal and nothing in a pipe, and heeds the wish to stop."""
-
-    def heed(event: Event) -> None:
-        if WISH.asked:
-            raise Stopped
-
-    WISH.in_steps = True
-    try:
-        if sys.stderr.isatty():
-            with _bar() as draw:
-
-                def both(event: Event) -> None:
-                    heed(event)
-                    draw(event)
-
-                yield both
-        else:
-            yield heed
-    finally:
-        WISH.in_steps = False
-
-
-@contextmanager
-def _bar() -> Iterator[Hook]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description:>9}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def hook(event: Event) -> None:
-            if event.stage not in tasks:
-                tasks[event.stage] = bar.add_task(event.stage, total=event.total)
-            bar.update(tasks[event.stage], completed=event.done)
-
-        yield hook
+cli.add_command(Damages("damage", help="Damage INPUT on purpose, and write down what was done."))
 
 
 def main(args: Sequence[str] | None = None) -> None:

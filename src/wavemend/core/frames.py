@@ -53,7 +53,7 @@ class Frames:
     @cached_property
     def analysis(self) -> Window:
         """Rises over the old samples, falls over the newest synthesis/2; (n_fft,), energy 1."""
-        return (self._shape / np.sqrt(np.sum(self._shape**2))).astype(np.float32)
+        return np.asarray(self._shape / np.sqrt(np.sum(self._shape**2)), np.float32)
 
     @cached_property
     def synth(self) -> Window:

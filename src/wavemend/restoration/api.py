@@ -261,18 +261,23 @@ def repair_file(
     start_s: float | None = None,
     stop_s: float | None = None,
     options: Mapping[str, Any],
+    residual: Path | None = None,
     hook: Hook = silent,
 ) -> Done:
-    """Run one repair over a file or a span of it."""
+    """Run one repair over a file or a span of it, and write what it removed beside, if asked for."""
     with open_reader(path) as reader:
         span = None
         if start_s is not None or stop_s is not None:
             end = reader.samples / reader.format.sample_rate
             span = (0.0 if start_s is None else start_s, end if stop_s is None else stop_s)
-        _rehearse(reader, output)
+        _rehearse(reader, output, residual=residual)
         forced = _forced(reader, name, span, options, hook)
-        with FileWriter(output, reader, history=history(forced)) as writer:
-            report = _run(reader, forced, [_Restored(writer)], hook, guard=False)
+        with ExitStack() as stack:
+            writer = stack.enter_context(FileWriter(output, reader, history=history(forced)))
+            sinks: list[Sink] = [_Restored(writer)]
+            if residual:
+                sinks.append(_Removed(stack.enter_context(FileWriter(residual, reader, residual=True))))
+            report = _run(reader, forced, sinks, hook, guard=False)
     return Done(output, replace(report, not_carried=_not_carried(writer)), writer.changed)
 
 

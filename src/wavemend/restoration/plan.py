@@ -57,7 +57,7 @@ def make_plan(
     steps = [
         Step(
             name,
-            {"strength": float(strength)},
+            {"strength": float(strength), **_chosen(repairs[name])},
             tuple(taken[name]),
             describe([findings[i] for i in taken[name]], format),
         )
@@ -65,6 +65,11 @@ def make_plan(
     ]
     alone = [LeftAlone(tuple(indices), reason) for reason, indices in sorted(left.items())]
     return Plan(format, samples, tuple(findings), tuple(steps), tuple(alone))
+
+
+def _chosen(repair: Repair) -> dict[str, str]:
+    """What the repair would choose by default, so that a plan says which network it runs."""
+    return {name: param.default for name, param in repair.params.items() if isinstance(param.default, str)}
 
 
 def check_request(strength: float, only: Collection[str], plan: Plan | None = None) -> None:

@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wavemend.core.card import Card
+from wavemend.core.jsonable import to_plain
 from wavemend.core.params import Parameter, about, defaults
 from wavemend.core.types import Finding, Format, Plan, Report
 from wavemend.damage import damages
+from wavemend.engine.model import Model, models
 from wavemend.repairs import repairs
 from wavemend.restoration.plan import describe
 
@@ -137,7 +140,7 @@ def catalogue() -> dict[str, Any]:
             r.name: {"title": r.title, "treats": list(r.treats), "parameters": _params(r.params)}
             for r in repairs.values()
         },
-        "models": {},
+        "models": {name: to_plain(Model.load(name).card) for name in models()},
     }
 
 
@@ -154,8 +157,43 @@ def of_catalogue() -> str:
     for repair in repairs.values():
         lines.append(f"  {repair.name}: {repair.title} (treats {', '.join(repair.treats)})")
         lines += _param_lines(repair.params)
-    lines.append("Models: none; all repairs of this version are classical")
+    lines.append(
+        "Models: networks, chosen with --model; wavemend list --model NAME prints the whole card"
+        if models()
+        else "Models: none is installed; repairs work without, or with a network of yours, by its path"
+    )
+    for name in models():
+        lines += _model_lines(Model.load(name).card)
     return "\n".join(lines)
+
+
+def _model_lines(card: Card) -> list[str]:
+    """A network in two lines: what it is, and what was measured."""
+    figures = ", ".join(f"{name} {value:g}" for name, value in list(card.figures.items())[:2])
+    about = f"{card.parameters:,} parameters, a sample waits {card.latency_ms:.0f} ms, {card.licence}"
+    return [f"  {card.name}: {card.title} ({about})", *([f"      {figures}"] if figures else [])]
+
+
+def of_card(card: Card) -> str:
+    """All of a network's card."""
+    cost = card.training
+    parts = [
+        f"{card.name}: {card.title}",
+        f"  version {card.version}, task {card.task}, licence {card.licence}",
+        f"  {card.parameters:,} parameters, seed {card.seed}, sha256 {card.sha256}",
+        f"  hears {card.bins} bins of {card.n_fft} samples every {card.hop} at {card.sample_rate} Hz,",
+        f"  {card.frames_per_call} at once and {card.lookahead_frames} ahead; a sample waits "
+        f"{card.latency_ms:.1f} ms",
+        f"  trained for {cost.minutes:g} minutes, {cost.steps} steps and {cost.hours_of_sound:g} hours of "
+        f"sound on {cost.machine}",
+        "Measured:",
+        *(f"  {name}: {value:g}" for name, value in card.figures.items()),
+        "Learned from:",
+        *(f"  {data.name}, {data.hours:g} h, {data.licence}: {data.credit}" for data in card.data),
+        "Recipe:",
+        *(f"  {line}" for line in card.recipe.splitlines()),
+    ]
+    return "\n".join(parts)
 
 
 def _param_lines(params: Mapping[str, Parameter]) -> list[str]:
