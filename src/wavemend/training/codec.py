@@ -22,7 +22,7 @@ def draw(rng: np.random.Generator) -> dict[str, Any]:
     quality = float(rng.random())
     return {
         "bins": int(rng.choice(FRAMES)),
-        "nmr_db": float(-9 - 17 * quality + rng.uniform(-2, 2)),
+        "nmr_db": float(-14 - 16 * quality + rng.uniform(-2, 2)),
         "top_hz": float(min(10_500 + 9_500 * quality + rng.uniform(-500, 500), 20_000)),
         "floor_db": float(rng.uniform(-100, -85)),  # the threshold of hearing re full scale
     }

@@ -22,7 +22,8 @@ from wavemend.training.spectra import GRID_HZ, POINTS, RATE, Curve, Drawn, Mono,
 POOL = 1 << 22
 EDGE = RATE // 20  # what runs around the end of a transform, dropped on each side
 CRACKLE_RATES = (60.0, 400.0, 1500.0)
-CRACKLE_S = 20
+MOST_CRACKLE_S, MOST_IMPULSES = 20.0, 12_000
+CRACKLE_COLOURS = 3
 HUM_RATE = 12_000
 FRAME = 512  # of textures
 
@@ -32,15 +33,37 @@ def _pool() -> Mono:
     return np.random.default_rng(20_01).standard_normal(POOL, dtype=np.float32)
 
 
-@lru_cache(maxsize=4)
-def _crackle(rate_per_s: float) -> Mono:
-    """Twenty seconds of impulses alone, the largest with a peak of 1."""
+@lru_cache(maxsize=len(CRACKLE_RATES) * CRACKLE_COLOURS)
+def _crackle(rate_per_s: float, colour: int) -> Mono:
+    """Some seconds of impulses alone, the largest with a peak of about 1, in one of a few colours."""
     format = Format(RATE, 1)
-    drawn = crackle.draw(
-        format, CRACKLE_S * RATE, np.random.default_rng(20_02), rate_per_s=rate_per_s, level=1.0
-    )
-    quiet = np.zeros((1, CRACKLE_S * RATE), np.float32)
-    return np.asarray(crackle.apply(quiet, format, {**drawn, "level": 1e4})[0])
+    size = fast(int(min(MOST_CRACKLE_S, MOST_IMPULSES / rate_per_s) * RATE))
+    rng = np.random.default_rng([20_02, colour])
+    drawn = crackle.draw(format, size, rng, rate_per_s=rate_per_s, level=1.0)
+    loud = crackle.apply(np.zeros((1, size), np.float32), format, {**drawn, "level": 1e4})[0]
+    bins = fft.rfft(loud) * spectra.gains(spectra.curve_of(spectra.draw_curve(rng, 10.0)), size)
+    coloured = spectra.back(bins, size)
+    return np.asarray(coloured / np.abs(coloured).max())
+
+
+def _impulses(drawn: Drawn, samples: int) -> Mono:
+    """An excerpt of crackle, (samples,)."""
+    pool = _crackle(drawn["rate_per_s"], drawn["colour"])
+    start = int(drawn["at"] * len(pool))
+    excerpt = pool[start : start + samples]
+    while len(excerpt) < samples:
+        excerpt = np.concatenate((excerpt, pool[: samples - len(excerpt)]))
+    return excerpt * np.float32(drawn["size"])
+
+
+def _draw_impulses(rng: np.random.Generator, rates: tuple[float, ...], size: float) -> dict[str, Any]:
+    """Where to begin in which crackle; `size` is that of the largest impulse."""
+    return {
+        "rate_per_s": float(rng.choice(rates)),
+        "colour": int(rng.integers(CRACKLE_COLOURS)),
+        "at": float(rng.random()),
+        "size": size,
+    }
 
 
 def place(rng: np.random.Generator) -> int:
@@ -148,10 +171,7 @@ def draw_surface(rng: np.random.Generator) -> dict[str, Any]:
         "turn_db": (rng.standard_normal(5) * rng.uniform(0.3, 2.0)).tolist(),
         "swish_db": float(rng.uniform(0, 8) if rng.random() < 0.5 else 0.0),
         "rumble_db": float(rng.uniform(-25, 0)),
-        "crackle_rate_per_s": float(rng.choice(CRACKLE_RATES)),
-        "crackle_at": float(rng.random()),
-        "crackle": float(10 ** rng.uniform(-0.1, 1.0)),  # the largest over the hiss's RMS
-        "crackle_curve": spectra.draw_curve(rng, 10.0, 2),
+        "crackle": _draw_impulses(rng, CRACKLE_RATES, float(10 ** rng.uniform(-0.1, 1.0))),
         "ticks": [
             {
                 "at": float(rng.random()),
@@ -183,28 +203,20 @@ def surface(drawn: Drawn, samples: int) -> Mono:
         band = -30 * np.abs(np.log2(GRID_HZ / (0.7 * drawn["top_hz"])))
         rustle = gaussian(drawn["at"] + POOL // 3, total, np.maximum(band, -80.0))
         noise += rustle / rms(rustle) * _stretch(swish, total) * np.float32(0.5)
-    noise += _impulses(drawn, total, course)
+    noise += _impulses(drawn["crackle"], total) * _stretch(10 ** (1.5 * course / 20), total)
+    _add_ticks(noise, drawn)
     return noise[:samples]
 
 
-def _impulses(drawn: Drawn, total: int, course: Any) -> Mono:
-    pool = _crackle(drawn["crackle_rate_per_s"])
-    start = int(drawn["crackle_at"] * len(pool))
-    out = np.take(pool, np.arange(start, start + total), mode="wrap") * np.float32(drawn["crackle"])
-    out *= _stretch(10 ** (1.5 * course / 20), total)
-    first = -drawn["phase"] * drawn["period_s"]
+def _add_ticks(noise: Mono, drawn: Drawn) -> None:
+    """Scratches across the grooves: the same impulse once in each turn."""
     for tick in drawn["ticks"]:
-        length = int(8 * tick["ms"] * RATE / 1000) + 2
-        n = np.arange(length) / RATE * 1000
+        n = np.arange(int(8 * tick["ms"] * RATE / 1000) + 2) / RATE * 1000
         shape = tick["size"] * np.exp(-n / tick["ms"]) * np.cos(2 * np.pi * n * 0.35 / tick["ms"])
-        for at in np.arange(first + tick["at"] * drawn["period_s"], total / RATE, drawn["period_s"]):
-            begin = int(at * RATE)
-            if 0 <= begin < total - length:
-                out[begin : begin + length] += shape.astype(np.float32)
-    size = fast(total)
-    bins = spectra.spectrum(np.resize(out, size), size)
-    bins *= spectra.gains(spectra.curve_of(drawn["crackle_curve"]), size)
-    return spectra.back(bins, size)[:total]
+        first = (tick["at"] - drawn["phase"]) % 1.0 * drawn["period_s"]
+        for at in np.arange(first, len(noise) / RATE, drawn["period_s"]):
+            part = noise[int(at * RATE) :][: len(shape)]
+            part += shape[: len(part)].astype(np.float32)
 
 
 # ---- hum and machines
@@ -345,9 +357,7 @@ def draw_static(rng: np.random.Generator) -> dict[str, Any]:
     return {
         "hiss": draw_hiss(rng),
         "flutter": draw_texture(rng, 1.0),
-        "crackle_rate_per_s": float(rng.choice(CRACKLE_RATES[:2])),
-        "crackle_at": float(rng.random()),
-        "crackle": float(10 ** rng.uniform(0.3, 1.5)),
+        "crackle": _draw_impulses(rng, CRACKLE_RATES[:2], float(10 ** rng.uniform(0.3, 1.5))),
     }
 
 
@@ -355,10 +365,7 @@ def static(drawn: Drawn, samples: int) -> Mono:
     out = hiss(drawn["hiss"], samples)
     flutter = texture(drawn["flutter"], samples)
     out = out / rms(out) + flutter / rms(flutter)
-    pool = _crackle(drawn["crackle_rate_per_s"])
-    start = int(drawn["crackle_at"] * len(pool))
-    bursts = np.take(pool, np.arange(start, start + samples), mode="wrap")
-    return np.asarray(out + bursts * np.float32(drawn["crackle"]))
+    return np.asarray(out + _impulses(drawn["crackle"], samples))
 
 
 def rms(sound: Mono) -> np.float32:

@@ -16,7 +16,7 @@ from wavemend.training import rooms, spectra
 from wavemend.training.spectra import RATE, Drawn, Mono, fast
 from wavemend.training.stock import Bank, Clip, Shelf, shelf
 
-BEFORE, AFTER = RATE // 10, RATE // 100  # rendered and dropped: what runs around transforms
+BEFORE, AFTER = RATE // 12, RATE // 100  # rendered and dropped: what runs around transforms
 FADE = 240
 MOST_CLIPS = 24
 FLAT_DB = 25.0  # a passage is not lifted further over its clip's level
