@@ -66,11 +66,11 @@ def chain(source: str, goal: str) -> float:
 
 def denoise(variant: str, source: str, goal: str) -> float:
     """Processor seconds of one of our denoisers, forced, from file to file."""
-    from bench.systems import VARIANTS
+    from bench.systems import variants
     from wavemend.restoration.api import repair_file
 
     began = time.process_time()
-    repair_file("denoise", Path(source), Path(goal), options=VARIANTS[variant])
+    repair_file("denoise", Path(source), Path(goal), options=variants()[variant])
     return time.process_time() - began
 
 

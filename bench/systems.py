@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import wavemend
 from wavemend.core.types import Finding, Format
 from wavemend.damage import damages
+from wavemend.engine.model import models
 from wavemend.engine.stream import run
 from wavemend.repairs import repairs
 from wavemend.restoration.plan import make_plan
@@ -108,27 +110,36 @@ def guarded(kinds: Sequence[str]) -> System:
     return System("wavemend, with the guard", mend, bare.missing)
 
 
-VARIANTS: Mapping[str, Mapping[str, Any]] = {"classic": {}}
-"""Our denoisers: a name, and the options of the repair `denoise` that choose it."""
+OWN_MODELS = "WAVEMEND_MODELS"
+"""The variable with more networks to measure as ours: paths of .onnx files, with commas between them."""
+
+
+def variants() -> dict[str, dict[str, Any]]:
+    """Our denoisers: a name, and the options of the repair `denoise` that choose it."""
+    paths = [path for path in os.environ.get(OWN_MODELS, "").split(",") if path]
+    named = {name: {"model": name} for name in models()}
+    given = {Path(path).stem: {"model": path} for path in paths}
+    return {**named, **given, "classic": {"model": "classic"}}
 
 
 def forced(variant: str) -> System:
     """`wavemend repair denoise`: over everything at full strength, whatever the diagnosis thinks."""
+    options = variants()[variant]
 
     def mend(x: Array, rate: int, facts: Mapping[str, Any]) -> Array:
-        return np.array(wavemend.repair("denoise", x, rate, **VARIANTS[variant]).restored.samples[0])
+        return np.array(wavemend.repair("denoise", x, rate, **options).restored.samples[0])
 
     return System(f"wavemend {variant}", mend)
 
 
 def decided(variant: str) -> System:
     """`wavemend restore`, noise alone: diagnosis, plan, this denoiser and the guard."""
+    options = variants()[variant]
 
     def mend(x: Array, rate: int, facts: Mapping[str, Any]) -> Array:
         plan = wavemend.plan(x, rate, only=["noise"])
         steps = [
-            replace(step, options={**step.options, **VARIANTS[variant]}) if step.repair == "denoise" else step
-            for step in plan.steps
+            replace(step, options={"strength": step.options["strength"], **options}) for step in plan.steps
         ]
         made = wavemend.restore(x, rate, plan=replace(plan, steps=tuple(steps)))
         return np.array(made.restored.samples[0])

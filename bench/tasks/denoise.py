@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.material import Material
 from bench.peers import audiojs, ffmpeg, networks, python, sox
 from bench.report import Cell, Section, Table, mean
-from bench.systems import VARIANTS, System, decided, forced, untouched
+from bench.systems import System, decided, forced, untouched, variants
 from bench.tasks import denoise_pairs
 from bench.tasks.scoring import TOP_DB, Column, Scored, score
 
@@ -14,7 +14,7 @@ INPUT = untouched().name
 
 def ours() -> list[System]:
     """Each of our denoisers, forced and as `restore` would use it."""
-    return [make(variant) for variant in VARIANTS for make in (forced, decided)]
+    return [make(variant) for variant in variants() for make in (forced, decided)]
 
 
 def peers() -> list[System]:

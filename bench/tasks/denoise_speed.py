@@ -13,7 +13,7 @@ import soxr
 from bench import synth
 from bench.material import Material
 from bench.report import Cell, Section, Table
-from bench.systems import VARIANTS, Array, System, forced, processor_seconds
+from bench.systems import Array, System, forced, processor_seconds, variants
 from bench.tasks.denoise import peers
 from bench.tasks.speed import probe, write_long
 from wavemend.core.types import Finding, Format, Region
@@ -38,18 +38,19 @@ def run(material: Material, quick: bool) -> Section:
 
 def alone(variant: str) -> System:
     """The repair without the diagnosis that `wavemend repair` makes first."""
+    options = variants()[variant]
 
     def mend(x: Array, rate: int, facts: Mapping[str, Any]) -> Array:
-        format = Format(rate, 1)
         everywhere = Finding("noise", Region(0, len(x)), 1.0, 1.0)
-        return streamed(repairs["denoise"].open(format, [everywhere], **VARIANTS[variant]), x[np.newaxis])[0]
+        stream = repairs["denoise"].open(Format(rate, 1), [everywhere], **options)
+        return streamed(stream, x[np.newaxis])[0]
 
     return System(f"wavemend {variant}, the repair alone", mend)
 
 
 def _times(seconds: float, rounds: int) -> Table:
     sound = _sound(seconds)
-    ours = [make(variant) for variant in VARIANTS for make in (alone, forced)]
+    ours = [make(variant) for variant in variants() for make in (alone, forced)]
     tried = [*ours, *peers()]
     spent = {system.name: _clocked(system, sound, rounds) for system in tried if not system.missing}
     measure = spent.get(YARDSTICK)
@@ -89,7 +90,7 @@ def _sound(seconds: float) -> Array:
 def _memory(minutes: tuple[float, float]) -> Table:
     short, long = minutes
     rows: list[list[Cell]] = []
-    for variant in VARIANTS:
+    for variant in variants():
         peaks, share = [], None
         for length in minutes:
             with tempfile.TemporaryDirectory() as folder:
