@@ -11,8 +11,8 @@ from wavemend.core.types import Format
 from wavemend.damage import damages
 from wavemend.repairs import Repair, repairs
 
-QUICK = {"declip": {"iterations": 30}}
-"""Defaults that are lowered here, where what is promised does not depend on the effort."""
+QUICK = {"declip": {"iterations": 30}, "denoise": {"model": "classic"}}
+"""Other defaults, where what is promised does not depend on the effort; test_masking has the networks."""
 
 
 def quick(repair: Repair) -> Repair:

@@ -187,7 +187,7 @@ def test_a_step_is_refused_findings_that_it_cannot_use() -> None:
         repairs["declip"].open(FORMAT, [Finding("clipping", Region(0, 9), 1.0, 1.0)])
     with pytest.raises(InputError, match="floor_db_per_hz"):
         repairs["denoise"].open(
-            FORMAT, [Finding("noise", Region(0, 9), 1.0, 1.0, {"floor_db_per_hz": (1.0,)})]
+            FORMAT, [Finding("noise", Region(0, 9), 1.0, 1.0, {"floor_db_per_hz": (1.0,)})], model="classic"
         )
     with pytest.raises(InputError, match="band"):
         Region(0, 9, None, (100.0, 50.0))

@@ -11,13 +11,16 @@ from wavemend.core.blocks import Queue
 from wavemend.core.types import Format, Region, Samples, merge_spans
 from wavemend.engine.stream import Stream
 
+ENDLESS = 2**62
+"""Where a region stops that goes on for as long as there is sound."""
+
 
 class Confined:
     """An inner stream, heard only inside regions, with a strength, faded in and out at their edges.
 
     `fade` is in samples and lies inside the region, so that nothing outside it
     changes; a region that begins or ends with the recording is not faded there, for which
-    `fade` samples more are held back. Where the weight is 0 the output is the input's
+    `fade` samples more are held back unless all regions are endless. Where the weight is 0 the output is the input's
     bits, where it is 1 the inner stream's.
     """
 
@@ -29,18 +32,20 @@ class Confined:
             merge_spans([(r.start, r.stop) for r in regions if r.of_channel(channel)])
             for channel in range(format.channels)
         ]
+        stops = [stop for spans in self._spans for _, stop in spans]
+        self._hold = fade if min(stops, default=0) < ENDLESS else 0
         self._next = [0] * format.channels
         self._dry, self._wet = Queue(format.channels), Queue(format.channels)
         self._end: int | None = None
 
     @property
     def latency(self) -> int:
-        return self._inner.latency + self._fade
+        return self._inner.latency + self._hold
 
     def push(self, block: Samples) -> Samples:
         self._dry.append(block)
         self._wet.append(self._inner.push(block))
-        return self._mix(min(self._wet.stop, self._dry.stop - self._fade))
+        return self._mix(min(self._wet.stop, self._dry.stop - self._hold))
 
     def flush(self) -> Samples:
         self._wet.append(self._inner.flush())
