@@ -10,10 +10,10 @@ import numpy as np
 from wavemend.training import sounds, spectra
 from wavemend.training.spectra import RATE, Drawn, Mono, fast
 from wavemend.training.stock import Bank, choose, shelf
-from wavemend.training.targets import draw_speed, render_line, room_for, speech_line
+from wavemend.training.targets import BEFORE, draw_speed, render_line, room_for, speech_line
 
 OVERLAP = RATE // 20
-RECORDED = ("real", "steady")
+RECORDED = ("real", "steady", "rough")
 MOST_REPEATS = 40
 
 
@@ -73,22 +73,35 @@ def _draw_recorded(
     index = int(own[rng.integers(len(own))])
     length = draw_speed(rng, 0.5, 1.8, samples) if rng.random() < 0.7 else room_for(samples)
     clip = found.clips[index]
+    event = "event" in clip.tags.split()
     line: list[dict[str, Any]] = []
     at = 0
     start = int(rng.integers(max(clip.length - length, clip.length // 2, 0) + 1))
     while at < length and len(line) < MOST_REPEATS:
         count = min(clip.length - start, length - at)
-        if count <= 0:
-            break
-        line.append(
-            {"clip": index, "start": start, "length": count, "at": at, "gain_db": 0.0, "fade": OVERLAP}
-        )
-        at += max(count - OVERLAP, count // 2, 1)
+        if count > 0:
+            gain_db = float(rng.uniform(-9, 0)) if event else 0.0
+            line.append(
+                {
+                    "clip": index,
+                    "start": start,
+                    "length": count,
+                    "at": at,
+                    "gain_db": gain_db,
+                    "fade": OVERLAP,
+                }
+            )
+            at += max(count - OVERLAP, count // 2, 1)
+        if event and rng.random() < 0.5:
+            at += int(rng.exponential(0.4) * RATE)
         start = 0
     return {
         "line": line,
         "length": length,
         "curve": spectra.draw_curve(rng, 10.0) if rng.random() < eq else [],
+        "motion": sounds.draw_motion(rng, float(rng.uniform(2, 12)), (1.0, 10.0))
+        if rng.random() < 0.3
+        else None,
     }
 
 
@@ -128,7 +141,8 @@ def _render_one(bank: Bank, split: str, one: Drawn, target: Mono, gain: float) -
         if one["curve"]:
             bins *= spectra.gains(spectra.curve_of(one["curve"]), size)
         sound = spectra.back(bins, size)
-    return sound[size - samples - RATE // 100 : size - RATE // 100]
+    sound = sound[BEFORE : BEFORE + samples]
+    return sound * sounds.motion(one["motion"], samples) if one.get("motion") else sound
 
 
 def _rounding(target: Mono, gain: float, one: Drawn) -> Mono:

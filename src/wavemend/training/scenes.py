@@ -22,7 +22,7 @@ from wavemend.training.stock import Bank, choose, shelf
 
 FRAME = RATE // 100
 TARGETS = ("speech", "music", "both", "silence", "pair")
-NOISES = ("real", "steady", "babble", "digital", *sounds.KINDS)
+NOISES = (*noises.RECORDED, "babble", "digital", *sounds.KINDS)
 
 
 def _targets() -> dict[str, float]:
@@ -50,8 +50,8 @@ def _music_noises() -> dict[str, float]:
         "hiss": 0.42,
         "surface": 0.26,
         "hum": 0.1,
-        "steady": 0.06,
-        "real": 0.1,
+        "steady": 0.05,
+        "rough": 0.13,
         "texture": 0.04,
         "digital": 0.02,
     }
@@ -71,8 +71,8 @@ class Settings:
     music_noises: Mapping[str, float] = field(default_factory=_music_noises)
     speech_snr_db: tuple[float, float, float] = (-5.0, 8.0, 30.0)
     music_snr_db: tuple[float, float, float] = (0.0, 10.0, 35.0)
-    babble_snr_db: float = 5.0  # at least, where voices are the noise
-    peak_dbfs: tuple[float, float, float] = (-45.0, -12.0, -3.0)
+    least_snr_db: float = 5.0  # where voices or hum are the loudest noise
+    peak_dbfs: tuple[float, float, float] = (-45.0, -10.0, -1.0)
     clean: float = 0.10
     nearly_clean: float = 0.05
     eq: float = 0.5
@@ -96,7 +96,7 @@ class Settings:
             elif isinstance(default, tuple):
                 given[name] = _triple(name, value)
             else:
-                low, high = {"seconds": (0.1, 60.0), "babble_snr_db": (-60.0, 60.0)}.get(name, (0.0, 1.0))
+                low, high = {"seconds": (0.1, 60.0), "least_snr_db": (-60.0, 60.0)}.get(name, (0.0, 1.0))
                 given[name] = _number(name, value, low, high)
         return cls(**given)
 
@@ -178,8 +178,8 @@ def draw(bank: Bank, settings: Settings, rng: np.random.Generator, split: str = 
     )
     snr_db = _triangle(settings.music_snr_db if music else settings.speech_snr_db, rng)
     kinds = [one["kind"] for one in drawn["noises"]]
-    if "babble" in kinds:
-        snr_db = max(snr_db, settings.babble_snr_db)
+    if "babble" in kinds or kinds[:1] == ["hum"]:
+        snr_db = max(snr_db, settings.least_snr_db)
     if rng.random() < settings.nearly_clean / max(1 - settings.clean, 1e-6):
         snr_db = float(rng.uniform(35, 60))
     limits = [layer["limit"] for layer in drawn["layers"] if layer["limit"]]

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from scipy import fft, ndimage
 
-from wavemend.training.spectra import Mono
+from wavemend.training.spectra import RATE, Mono
 
 
 class Clip(Protocol):
@@ -76,16 +77,43 @@ def choose(weights: dict[str, float], rng: np.random.Generator) -> str:
 
 
 STEADY = ("vinyl", "hum", "static", "machine")
+NOT_NOISE = "synthetic"  # synthesisers that play noises
+ROUGH = 0.1
+PEAK = 2.7  # Nepers of power over the geometric mean around it
+LOOK_S, BINS = 6, 4096
 
 
 @lru_cache(maxsize=32)
 def shelf(bank: Bank, role: str, split: str, kind: str = "") -> Shelf:
-    """The clips of a role; of noises, `kind` "steady" or "real" (all but synthesisers') may be asked for."""
+    """The clips of a role. Of noises, a `kind` may be asked for.
+
+    "real": all but synthesisers' sounds; "steady": discs, hum, static and machines; "rough": those real
+    ones without tones, which nobody would take for music.
+    """
 
     def keep(clip: Clip) -> bool:
         tags = clip.tags.split()
         if kind == "steady":
             return any(tag in tags for tag in STEADY)
-        return not (kind == "real" and "synthetic" in tags)
+        if kind == "rough":
+            return (
+                NOT_NOISE not in tags
+                and tonality(bank.read(clip, 0, min(clip.length, LOOK_S * RATE))) < ROUGH
+            )
+        return not (kind == "real" and NOT_NOISE in tags)
 
     return Shelf(bank.entries(role, split), keep)
+
+
+def tonality(sound: Mono) -> float:
+    """The share of energy in narrow peaks, 200 Hz to 8 kHz, in the median frame of 85 ms; if too short, 1."""
+    frames = sound[: len(sound) // BINS * BINS].reshape(-1, BINS)
+    if not frames.any():
+        return 1.0
+    window = np.hanning(BINS).astype(np.float32)
+    power = np.abs(fft.rfft(frames * window, axis=1))[:, 17:700] ** 2
+    total = power.sum(axis=1)
+    power = power[(total > 0) & (total >= 1e-3 * total.max())]
+    usual = ndimage.uniform_filter1d(np.log(power + 1e-20), 41, axis=1)
+    peaks = np.log(power + 1e-20) > usual + PEAK
+    return float(np.median((power * peaks).sum(axis=1) / (power.sum(axis=1) + 1e-20)))

@@ -21,7 +21,7 @@ FADE = 240
 MOST_CLIPS = 24
 FLAT_DB = 25.0  # a passage is not lifted further over its clip's level
 RESPONSE_S = 1.5
-DECAYED_HZ, KNOWN_HZ = 12_000.0, 20_000.0
+DECAYED_HZ, KNOWN_HZ = 15_000.0, 20_000.0
 SILENT = 1e-4  # -80 dB re the active level
 
 
