@@ -39,10 +39,8 @@ def peers() -> list[System]:
 def told() -> list[System]:
     """Who is given half a second of the noise alone."""
     return [
-        ffmpeg.afftdn_told(12),
-        ffmpeg.afftdn_told(20),
+        ffmpeg.afftdn_told(),
         sox.noisered(0.1),
-        sox.noisered(0.3),
         python.noisereduce_told(1.0),
         python.noisereduce_told(0.8),
     ]
