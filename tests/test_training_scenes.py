@@ -89,7 +89,7 @@ def noise_of(example: Example) -> np.ndarray:
     return example.mixture.astype(np.float64) - example.target
 
 
-@limits(max_examples=40, deadline=None)
+@limits(max_examples=25, deadline=None)
 @given(indices, st.integers(0, 2**31))
 def test_an_example_is_a_function_of_seed_and_index(index: int, seed: int) -> None:
     scenes = Scenes(BANK, SHORT, seed)
@@ -102,7 +102,7 @@ def test_an_example_is_a_function_of_seed_and_index(index: int, seed: int) -> No
         assert (first.band_hz, first.kind) == (other.band_hz, other.kind)
 
 
-@limits(max_examples=60, deadline=None)
+@limits(max_examples=40, deadline=None)
 @given(indices)
 def test_shapes_ranges_and_silence(index: int) -> None:
     example = Scenes(BANK, SHORT, 3)[index]
@@ -117,7 +117,7 @@ def test_shapes_ranges_and_silence(index: int) -> None:
     assert not example.target.reshape(100, 480)[example.silent].any()
 
 
-@limits(max_examples=40, deadline=None)
+@limits(max_examples=25, deadline=None)
 @given(indices)
 def test_clean_means_equal(index: int) -> None:
     example = Scenes(BANK, Settings(seconds=1.0, clean=1.0, targets={"speech": 1.0, "music": 1.0}), 5)[index]
@@ -126,7 +126,7 @@ def test_clean_means_equal(index: int) -> None:
     assert example.kind.endswith("/clean")
 
 
-@limits(max_examples=40, deadline=None)
+@limits(max_examples=25, deadline=None)
 @given(indices, st.sampled_from(["speech", "music"]))
 def test_the_signal_to_noise_ratio_is_as_drawn(index: int, wanted: str) -> None:
     plain = Settings(

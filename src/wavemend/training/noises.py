@@ -37,7 +37,7 @@ def draw(
             possible.pop(kind)
         level_db = float(rng.uniform(-18, 0)) if place else 0.0
         drawn.append({"kind": kind, "level_db": level_db, **_draw_one(kind, bank, split, rng, samples, eq)})
-    if len(drawn) == 1 and drawn[0]["kind"] == "hum":  # there is always some hiss under hum
+    if len(drawn) == 1 and drawn[0]["kind"] in ("hum", "gusts"):  # low sounds do not come without any hiss
         drawn.append(
             {"kind": "hiss", "level_db": float(rng.uniform(-25, -5)), "sound": sounds.draw_hiss(rng)}
         )

@@ -235,7 +235,13 @@ def draw_hum(rng: np.random.Generator) -> dict[str, Any]:
         swing_db=float(rng.uniform(0, 1.5)),
     )
     plain = {key: value for key, value in mains.items() if key != "findings"}
-    return {"mains": plain, "start_s": float(rng.uniform(0, 60)), "curve": spectra.draw_curve(rng, 10.0, 2)}
+    damped = {
+        "shape": "high",
+        "hz": float(300 * 8 ** rng.random()),
+        "octaves": 1.5,
+        "db": float(-30 * rng.random()),
+    }
+    return {"mains": plain, "curve": [damped, *spectra.draw_curve(rng, 10.0, 2)]}
 
 
 def _tones(drawn: Drawn, samples: int) -> Mono:
@@ -287,7 +293,7 @@ def draw_gusts(rng: np.random.Generator) -> dict[str, Any]:
     return {
         "at": place(rng),
         "corner_hz": float(40 * 8 ** rng.random()),
-        "slope_db": float(rng.uniform(6, 18)),
+        "slope_db": float(rng.uniform(4, 14)),
         "motion": draw_motion(rng, float(rng.uniform(4, 30)), (0.3, 4.0)),
     }
 

@@ -124,7 +124,7 @@ def draw_layer(
         "curve": spectra.draw_curve(rng, 6.0) if rng.random() < shares["eq"] else [],
         "limit": limit,
         "room": room,
-        "band_hz": spectra.truth_hz(band_hz, limit),
+        "file_hz": band_hz,
         "loudest_dbfs": max((pieces.clips[o["clip"]].level_dbfs + o["gain_db"] for o in line), default=-20.0),
     }
 
