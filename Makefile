@@ -44,6 +44,7 @@ check: .venv/dev
 # make bench DATA=FOLDER measures on a corpus; without it, on pieces that are synthesised here.
 bench: .venv/dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r bench/peers/files.txt
 	$(BIN)/python -m bench $(if $(DATA),--data '$(DATA)')
 
 # The pages that are made from the declarations, and the pictures.
