@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import json
 import os
 import sys
@@ -168,6 +169,56 @@ def list_(model: str | None, as_json: bool) -> None:
         click.echo(json.dumps(to_plain(card)) if as_json else words.of_card(card))
         return
     click.echo(json.dumps(words.catalogue()) if as_json else words.of_catalogue())
+
+
+@cli.command()
+@click.argument("recipe")
+@click.option(
+    "--data",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="a manifest (.csv) or a folder of sound; may be given several times",
+)
+@click.option(
+    "--out", "folder", required=True, type=click.Path(path_type=Path), help="where all of it is kept"
+)
+@click.option("--minutes", type=click.FloatRange(min=0.0, min_open=True), help="end when this time is up")
+@click.option("--resume", is_flag=True, help="go on with the training in the folder")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--bank", type=click.Path(path_type=Path), help="where the decoded sound is kept; default: OUT/bank"
+)
+@click.option("--threads", type=click.IntRange(min=1), help="default: as many as there are processors")
+def train(
+    recipe: str,
+    data: tuple[Path, ...],
+    folder: Path,
+    minutes: float | None,
+    resume: bool,
+    device: str,
+    bank: Path | None,
+    threads: int | None,
+) -> None:
+    """Train a network by RECIPE, a .toml file or the name of one of ours, on sound of your own."""
+    if importlib.util.find_spec("torch") is None:
+        raise InputError("training needs PyTorch: pip install 'wavemend[train]'")
+    from wavemend.training import command
+
+    with progress() as hook:
+        reason, path, card = command.train(
+            command.find_recipe(recipe),
+            data,
+            folder,
+            minutes=minutes,
+            resume=resume,
+            device=device,
+            bank=bank,
+            threads=threads,
+            hook=hook,
+        )
+    click.echo(f"{reason}; {card.training.steps} steps, {card.training.hours_of_sound:g} hours of sound")
+    click.echo("  ".join(f"{name} {value:.3g}" for name, value in card.figures.items()))
+    click.echo(f"wrote {path}")
 
 
 cli.add_command(

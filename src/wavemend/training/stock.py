@@ -44,7 +44,8 @@ class Bank(Protocol):
 class Shelf:
     """Clips of one role and split. A clip is known by its index in `bank.entries(role, split)`.
 
-    Sources and, within them, groups are drawn by the square root of their length.
+    Sources and, within them, groups are drawn by the square root of their length; sources that are
+    true to 16 kHz twice as often as those that end at 8 kHz, for they teach twice as much.
     """
 
     def __init__(self, clips: Sequence[Clip], keep: Callable[[Clip], bool]) -> None:
@@ -56,7 +57,8 @@ class Shelf:
         self._groups = [[tuple(own) for own in groups.values()] for groups in found.values()]
         lengths = [[sum(clips[i].length for i in own) for own in groups] for groups in self._groups]
         self._steps = [np.cumsum(np.sqrt(own)) for own in lengths]
-        self._sources = np.cumsum(np.sqrt([sum(own) for own in lengths]))
+        worth = [_worth([clips[i] for own in groups for i in own]) for groups in self._groups]
+        self._sources = np.cumsum(np.sqrt([sum(own) for own in lengths]) * worth)
 
     def __bool__(self) -> bool:
         return bool(self._groups)
@@ -65,6 +67,10 @@ class Shelf:
         """The clips of a group (a speaker, a piece, an instrument)."""
         source = _pick(self._sources, rng)
         return self._groups[source][_pick(self._steps[source], rng)]
+
+
+def _worth(clips: Sequence[Clip]) -> float:
+    return float(np.mean(np.clip([clip.bandwidth_hz for clip in clips], *WORTH_HZ))) / WORTH_HZ[0]
 
 
 def _pick(steps: npt.NDArray[np.float64], rng: np.random.Generator) -> int:
@@ -76,6 +82,7 @@ def choose(weights: dict[str, float], rng: np.random.Generator) -> str:
     return list(weights)[_pick(np.cumsum(list(weights.values())), rng)]
 
 
+WORTH_HZ = (8_000.0, 16_000.0)
 STEADY = ("vinyl", "hum", "static", "machine")
 NOT_NOISE = "synthetic"  # synthesisers that play noises
 ROUGH = 0.1

@@ -1,0 +1,113 @@
+"""What `wavemend train` does: a recipe and some sound in, a network with its card out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+import torch
+
+from wavemend.core.card import Card
+from wavemend.core.card import Training as Cost
+from wavemend.core.hook import Hook, silent
+from wavemend.core.params import suggest
+from wavemend.errors import InputError
+from wavemend.training.bank import Bank
+from wavemend.training.export import export
+from wavemend.training.loop import BEST, CHECKPOINT, Training, load, machine
+from wavemend.training.material import SoundFile, read_material
+from wavemend.training.recipe import Recipe, read_recipe
+
+BANK = "bank"
+RECIPE = "recipe.toml"
+
+
+def shipped() -> list[str]:
+    """Names of the recipes that come with wavemend."""
+    folder = resources.files("wavemend.training") / "recipes"
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def find_recipe(name: str) -> Path:
+    """The path of a recipe: a .toml file, or the name of one that comes with wavemend."""
+    if name in shipped():
+        return Path(str(resources.files("wavemend.training") / "recipes" / f"{name}.toml"))
+    if not name.endswith(".toml"):
+        raise InputError(f"there is no recipe '{name}'{suggest(name, shipped())}; or give a .toml file")
+    return Path(name)
+
+
+def train(
+    recipe: Path,
+    data: Sequence[Path],
+    folder: Path,
+    *,
+    minutes: float | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    bank: Path | None = None,
+    threads: int | None = None,
+    hook: Hook = silent,
+) -> tuple[str, Path, Card]:
+    """Train as the recipe says, and export what came out; why it ended, the .onnx and its card.
+
+    `data` are manifests (.csv) and folders, decoded once into `bank`, by default folder/bank;
+    without `data` the bank that is there is used. With `minutes` the training ends when that
+    time is up, and goes on later with `resume`. Raises InputError for what cannot be used.
+    """
+    plan = read_recipe(recipe)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("there is no CUDA device here; use --device cpu")
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, plan, resume)
+    where = bank or folder / BANK
+    sound = Bank.build(_files(plan, data), where, hook=hook) if data else Bank.open(where)
+    (folder / RECIPE).write_text(plan.text, encoding="utf-8")
+    training = Training(plan, sound, folder, torch.device(device))
+    if resume:
+        training.resume()
+    reason = training.run(minutes, hook)
+    best = load(folder / BEST)
+    training.average.network.load_state_dict(best["average"])
+    state = training.progress
+    cost = Cost(
+        round(training.hours_of_sound, 3), round(state.seconds / 60, 2), state.step, machine(training.device)
+    )
+    network = training.average.network.cpu()
+    path, card = export(network, plan, sound.sources("train"), cost, best["figures"], folder)
+    return reason, path, card
+
+
+def _files(plan: Recipe, data: Sequence[Path]) -> list[SoundFile]:
+    chosen = plan.data
+    files = read_material(
+        data, tiers=chosen.tiers, sources=chosen.sources, exclude_sources=chosen.exclude_sources
+    )
+    files = [file if file.licence else replace(file, licence=chosen.licence) for file in files]
+    bare = [file for file in files if not file.licence]
+    if bare:
+        raise InputError(
+            f"{bare[0].path} and {len(bare) - 1} others name no licence, and a model's card must; "
+            "say it in the manifest, or in the recipe under [data] licence"
+        )
+    return files
+
+
+def _claim(folder: Path, plan: Recipe, resume: bool) -> None:
+    """See to it that nobody's training is lost or continued with other settings."""
+    begun = (folder / CHECKPOINT).exists()
+    if begun and not resume:
+        raise InputError(f"{folder} holds a training; go on with it (--resume), or give another folder")
+    if resume and not begun:
+        raise InputError(f"{folder} holds no training to go on with")
+    if resume and _settled(plan) != _settled(read_recipe(folder / RECIPE)):
+        raise InputError(f"{folder}: begun with another recipe; only [run] and [model] may change")
+
+
+def _settled(plan: Recipe) -> tuple[object, ...]:
+    """What may not change in the middle of a training."""
+    return plan.seed, plan.frames, dict(plan.network), plan.data, plan.scenes, plan.run.batch

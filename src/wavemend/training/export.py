@@ -1,0 +1,130 @@
+"""From a trained network to an .onnx file and its card; nothing is written unless both are right."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from wavemend.core.card import Card, Data, Training, file_sha256, write_card
+from wavemend.errors import InputError
+from wavemend.training.bank import Origin
+from wavemend.training.network import Denoiser
+from wavemend.training.recipe import Recipe
+
+TOLERANCE = 1e-3  # of a gain; at most 0.01 dB where nothing is cut
+BLOCKS = 8
+
+
+def export(
+    network: Denoiser,
+    recipe: Recipe,
+    origins: Sequence[Origin],
+    training: Training,
+    figures: Mapping[str, float],
+    folder: Path,
+) -> tuple[Path, Card]:
+    """Write NAME.onnx and NAME.json into `folder`; returns the first and the card.
+
+    Raises InputError if ONNX Runtime, block by block, gives other gains than torch, or if
+    the card is not complete.
+    """
+    frames, model = recipe.frames, recipe.model
+    _complete(recipe, origins, training, figures)
+    path = folder / f"{model.name}.onnx"
+    beside = folder / f"{model.name}.onnx.part"
+    network = network.eval()
+    size = network.state_size()
+    _write(network, beside, model.frames_per_call, frames.bins, size)
+    try:
+        check(network, beside, model.frames_per_call, frames.bins, size)
+        card = Card(
+            name=model.name,
+            title=model.title,
+            task="denoise",
+            version=model.version,
+            sample_rate=frames.sample_rate,
+            n_fft=frames.n_fft,
+            hop=frames.hop,
+            synthesis=frames.synthesis,
+            bins=frames.bins,
+            frames_per_call=model.frames_per_call,
+            lookahead_frames=network.lookahead,
+            state_size=size,
+            parameters=sum(p.numel() for p in network.parameters()),
+            licence=model.licence,
+            data=tuple(Data(o.name, o.licence, round(o.hours, 3), o.credit) for o in origins),
+            recipe=recipe.text,
+            seed=recipe.seed,
+            training=training,
+            figures={name: round(float(value), 4) for name, value in figures.items()},
+            sha256=file_sha256(beside),
+        )
+        write_card(path.with_suffix(".json"), card)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path, card
+
+
+def _complete(
+    recipe: Recipe, origins: Sequence[Origin], training: Training, figures: Mapping[str, float]
+) -> None:
+    missing = {
+        "a name": recipe.model.name,
+        "a title": recipe.model.title,
+        "a licence": recipe.model.licence,
+        "the data": origins,
+        "steps": training.steps,
+        "figures": figures,
+    }
+    lacking = [name for name, value in missing.items() if not value]
+    unnamed = [origin.name for origin in origins if not origin.licence]
+    if unnamed:
+        lacking.append(f"the licence of {', '.join(unnamed)}")
+    if lacking:
+        raise InputError(f"the card of the model is not complete, it lacks {'; '.join(lacking)}")
+
+
+def _write(network: Denoiser, path: Path, count: int, bins: int, size: int) -> None:
+    given = (torch.zeros(1, count, bins, 2), torch.zeros(1, size))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter warns of itself
+        torch.onnx.export(
+            network,
+            given,
+            str(path),
+            input_names=["spectrum", "state"],
+            output_names=["mask", "next_state"],
+            opset_version=17,
+            dynamo=False,
+        )
+
+
+def check(network: Denoiser, path: Path, count: int, bins: int, size: int) -> float:
+    """Largest difference between the gains of torch and of the file, over blocks that carry their state.
+
+    Raises InputError where it is above TOLERANCE.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    state, worst = np.zeros((1, size), np.float32), 0.0
+    kept = torch.zeros(1, size)
+    for block in range(BLOCKS):
+        level = 10.0 ** rng.uniform(-4, 0)
+        spectrum = (rng.standard_normal((1, count, bins, 2)) * level * (block != 2)).astype(np.float32)
+        mask, state = session.run(["mask", "next_state"], {"spectrum": spectrum, "state": state})
+        with torch.no_grad():
+            expected, kept = network(torch.from_numpy(spectrum), kept)
+        difference = float(np.abs(mask - expected.numpy()).max())
+        worst = max(worst, difference if np.isfinite(difference) else np.inf)
+    if worst > TOLERANCE:
+        raise InputError(f"{path.stem}: ONNX Runtime and torch differ by {worst:.2g}; the file is not kept")
+    return worst

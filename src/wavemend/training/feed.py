@@ -1,0 +1,65 @@
+"""Scenes to batches: worker processes render, the training takes them in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from wavemend.core.frames import Frames
+from wavemend.training.scenes import FRAME, Example, Scenes
+
+Batch = dict[str, Any]
+
+
+class _Rendered(Dataset[dict[str, Any]]):
+    def __init__(self, scenes: Scenes, frames: Frames) -> None:
+        self._scenes, self._frames = scenes, frames
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        example = self._scenes[index]
+        return {
+            "mixture": example.mixture,
+            "target": example.target,
+            "band_hz": np.float32(example.band_hz),
+            "silent": silent_frames(example, self._frames),
+            "kind": example.kind,
+        }
+
+
+def silent_frames(example: Example, frames: Frames) -> npt.NDArray[np.bool_]:
+    """Frames of the network whose samples are all silent in the target, as Transform counts frames."""
+    count = -(-len(example.target) // frames.hop) + frames.overlap - 1
+    heard = np.concatenate(([0], np.cumsum(~example.silent)))
+    stop = (np.arange(count) + 1) * frames.hop
+    first = np.clip((stop - frames.n_fft) // FRAME, 0, len(example.silent))
+    last = np.clip(-(-stop // FRAME), 0, len(example.silent))
+    return np.asarray(heard[last] == heard[first])
+
+
+class Feed:
+    """Batches of examples first, first + 1 …, always the same ones for the same index."""
+
+    def __init__(self, scenes: Scenes, frames: Frames, batch: int, workers: int) -> None:
+        self._data = _Rendered(scenes, frames)
+        self._batch, self._workers = batch, workers
+
+    def batches(self, first: int, count: int) -> Iterator[Batch]:
+        """`count` batches from the one with number `first`; each {name: (batch, ...)}."""
+        loader: DataLoader[dict[str, Any]] = DataLoader(
+            self._data,
+            batch_size=self._batch,
+            sampler=range(first * self._batch, (first + count) * self._batch),
+            num_workers=self._workers,
+            prefetch_factor=6 if self._workers else None,
+            worker_init_fn=_alone,
+        )
+        yield from loader
+
+
+def _alone(_: int) -> None:
+    torch.set_num_threads(1)

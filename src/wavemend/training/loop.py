@@ -1,0 +1,203 @@
+"""The training: batches in, weights out; it may stop at any time, and goes on where it stopped."""
+
+from __future__ import annotations
+
+import csv
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from wavemend.core.hook import Event, Hook, silent
+from wavemend.core.stopping import Stopped
+from wavemend.errors import InputError
+from wavemend.training.average import Average
+from wavemend.training.bank import Bank
+from wavemend.training.feed import Feed
+from wavemend.training.losses import Criterion
+from wavemend.training.networks import build
+from wavemend.training.recipe import Recipe, Run
+from wavemend.training.scenes import Scenes
+from wavemend.training.transform import Transform
+from wavemend.training.validate import Validation, restore
+
+CHECKPOINT = "checkpoint.pt"
+BEST = "best.pt"
+VALIDATION_SEED = 7
+TICKS = 10_000  # of the progress that is told
+
+
+def rate_at(step: int, run: Run) -> float:
+    """The learning rate of a step: it rises, holds, and falls to a hundredth at the end."""
+    falling = max(round(run.steps * run.decay), 1)
+    left = min((run.steps - step) / falling, 1.0)
+    return run.rate * min((step + 1) / max(run.warmup, 1), max(left, 0.01))
+
+
+@dataclass
+class Progress:
+    """How far a training is; all of it is in the checkpoint."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best: float = float("-inf")
+    stale: int = 0
+
+
+class Training:
+    """One run of a recipe in a folder: checkpoint.pt, best.pt, log.csv, figures.csv."""
+
+    def __init__(self, recipe: Recipe, bank: Bank, folder: Path, device: torch.device) -> None:
+        frames = recipe.frames
+        self.recipe, self.folder, self.device = recipe, folder, device
+        torch.manual_seed(recipe.seed)
+        self.network = build(recipe.network, frames.bins, frames.sample_rate / frames.hop).to(device)
+        self.average = Average(self.network, recipe.run.ema)
+        self.transform = Transform(frames, device)
+        self.criterion = Criterion(recipe.loss, self.transform)
+        run = recipe.run
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=run.rate, betas=(0.9, 0.98), weight_decay=run.weight_decay
+        )
+        self.feed = Feed(Scenes(bank, recipe.scenes, recipe.seed), frames, run.batch, run.workers)
+        held_out = Feed(Scenes(bank, recipe.scenes, VALIDATION_SEED, "valid"), frames, run.batch, 0)
+        self.validation = Validation(held_out, self.transform, run.validation_scenes, run.batch)
+        self.progress = Progress()
+        self._forward: Callable[..., Any] = torch.compile(self.network) if run.compile else self.network
+
+    @property
+    def hours_of_sound(self) -> float:
+        """Sound seen so far; every example counts."""
+        return self.progress.step * self.recipe.run.batch * self.recipe.scenes.seconds / 3600
+
+    def resume(self) -> None:
+        """Go on from the checkpoint. InputError where there is none, or one of another network."""
+        held = load(self.folder / CHECKPOINT)
+        try:
+            self.network.load_state_dict(held["network"])
+            self.average.network.load_state_dict(held["average"])
+            self.optimiser.load_state_dict(held["optimiser"])
+        except (KeyError, RuntimeError, ValueError):
+            raise InputError(f"{self.folder / CHECKPOINT} is of another network than the recipe's") from None
+        self.progress = Progress(**held["progress"])
+
+    def run(self, minutes: float | None = None, hook: Hook = silent) -> str:
+        """Train until the steps are done, the time is up, or nothing gets better. Says which."""
+        run = self.recipe.run
+        began, before = time.monotonic(), self.progress.seconds
+        left = run.steps - self.progress.step
+        reason = "all steps are done"
+        for batch in self.feed.batches(self.progress.step, left):
+            parts = self._learn(batch)
+            state = self.progress
+            state.step += 1
+            state.seconds = before + time.monotonic() - began
+            spent = (time.monotonic() - began) / (60 * minutes) if minutes else 0.0
+            self._log(parts)
+            self._tell(hook, max(state.step / run.steps, min(spent, 1.0)))
+            if state.step % run.validate == 0 or state.step == run.steps:
+                self._validate()
+            if state.step % run.save == 0:
+                self.save()
+            if run.patience and state.stale >= run.patience:
+                reason = f"{run.patience} validations brought nothing better"
+                break
+            if minutes is not None and time.monotonic() - began > 60 * minutes:
+                reason = "the time is up"
+                break
+        if self.progress.step % run.validate and self.progress.step < run.steps:
+            self._validate()
+        self.save()
+        return reason
+
+    def _learn(self, batch: Mapping[str, Any]) -> dict[str, float]:
+        self.network.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate_at(self.progress.step, self.recipe.run)
+        mixture, target = batch["mixture"].to(self.device), batch["target"].to(self.device)
+        heard, wanted = self.transform.analyse(mixture), self.transform.analyse(target)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            out = restore(self.network, heard, self._forward)
+        parts = self.criterion(
+            out, heard, wanted, batch["band_hz"].to(self.device), batch["silent"].to(self.device), target
+        )
+        self.optimiser.zero_grad(set_to_none=True)
+        parts["total"].backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.run.clip)
+        if not torch.isfinite(norm):
+            raise InputError(f"the loss is no longer finite in step {self.progress.step}; lower `rate`")
+        self.optimiser.step()
+        self.average.take(self.network, self.progress.step)
+        return {name: float(value.detach()) for name, value in parts.items()} | {"gradient": float(norm)}
+
+    def _log(self, parts: Mapping[str, float]) -> None:
+        state = self.progress
+        row = {"step": state.step, "seconds": round(state.seconds, 1), "hours": round(self.hours_of_sound, 4)}
+        append(self.folder / "log.csv", row | {name: round(value, 5) for name, value in parts.items()})
+
+    def _tell(self, hook: Hook, share: float) -> None:
+        try:
+            hook(Event("train", round(share * TICKS), TICKS))
+        except Stopped:
+            self.save()
+            raise
+
+    def _validate(self) -> None:
+        state = self.progress
+        figures = self.validation(self.average.network, self.device)
+        row = {"step": state.step, "hours": round(self.hours_of_sound, 4)}
+        append(self.folder / "figures.csv", row | {name: round(value, 4) for name, value in figures.items()})
+        if figures["score"] > state.best:
+            state.best, state.stale = figures["score"], 0
+            save(self.folder / BEST, {"average": self.average.network.state_dict(), "figures": figures})
+        else:
+            state.stale += 1
+
+    def save(self) -> None:
+        """Write the checkpoint, beside the old one first."""
+        held = {
+            "network": self.network.state_dict(),
+            "average": self.average.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "progress": vars(replace(self.progress)),
+        }
+        save(self.folder / CHECKPOINT, held)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """What `save` wrote. InputError where it is missing or damaged."""
+    try:
+        held: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: no checkpoint to go on from ({error})") from None
+    return held
+
+
+def save(path: Path, held: Mapping[str, Any]) -> None:
+    """Write beside and rename: a kill leaves the old file or the new one."""
+    beside = path.with_name(path.name + ".part")
+    torch.save(dict(held), beside)
+    os.replace(beside, path)
+
+
+def append(path: Path, row: Mapping[str, Any]) -> None:
+    """One more row of a table; its head comes with the first."""
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def machine(device: torch.device) -> str:
+    """What trains, in words for the card."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} processor, {torch.get_num_threads()} threads"

@@ -1,0 +1,218 @@
+"""A lattice of dilated convolutions over time and bands, that gives every bin a complex gain.
+
+Each bin tells the network its level, its phase, and how far it lies above two soft minima
+of its own past (of half a second and of five), so that steady noise is seen at once and
+long memory costs a few numbers per bin. Below `split` four neighbouring bins make a band,
+above it sixteen; the bins of a band are channels, so no work is done bin by bin. Three
+resolutions of bands are joined as in a U-Net; the coarsest holds the dilated blocks that
+look back one to two seconds.
+
+There is one way to run it: some frames at a time, with a state that starts at zero. A
+network that looks ahead is the same one, with its gains that many frames late. Related:
+temporal convolution with dilation (Lea et al., CVPR 2017; Luo and Mesgarani, IEEE TASLP
+2019), U-Nets over short-time spectra (Jansson et al., ISMIR 2017), minimum statistics
+(Martin, IEEE TSAP 2001).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wavemend.training.network import Denoiser
+
+FEATURES = 5
+TRACKS_S = (0.5, 5.0)
+SOFTNESS = 1 / 3  # the minima are means of power to this negative exponent
+QUIET = 1e-10
+FINE, COARSE = 4, 16
+KERNEL = 3
+OPEN = 2.5  # the gains of a new network, before the sigmoid
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes. The bands, split/4 fine ones and (bins - split)/16 coarse ones, are together divisible by 4."""
+
+    bins: int = 768
+    frame_rate: float = 100.0
+    split: int = 256
+    channels: tuple[int, int, int] = (24, 40, 56)
+    head: int = 48
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 4)
+    ahead: tuple[int, ...] = ()
+    """Frames that each deep block looks ahead, up to twice its dilation; empty: none."""
+
+
+class Memory:
+    """The past that the parts of a network need, as one flat vector per stream.
+
+    Parts take turns in a fixed order: each asks for what it kept in the last call, and
+    says what it keeps now. Without a vector all pasts are zero.
+    """
+
+    def __init__(self, flat: Tensor | None, keeps: bool = True) -> None:
+        self._flat, self._at, self._keeps = flat, 0, keeps
+        self._kept: list[Tensor] = []
+
+    def past(self, like: Tensor, *shape: int) -> Tensor:
+        """What the part kept, (batch, *shape); zeros in the beginning."""
+        if self._flat is None:
+            return like.new_zeros((like.shape[0], *shape))
+        size = math.prod(shape)
+        part = self._flat[:, self._at : self._at + size].reshape(-1, *shape)
+        self._at += size
+        return part.to(like.dtype)
+
+    def keep(self, part: Tensor) -> None:
+        """What the part needs in the next call."""
+        if self._keeps:
+            self._kept.append(part.float().flatten(1))
+
+    def flat(self) -> Tensor:
+        """All that was kept, (batch, size)."""
+        return torch.cat(self._kept, dim=1) if self._keeps else torch.zeros(0)
+
+    def late(self, x: Tensor, frames: int, axis: int = 2) -> Tensor:
+        """x so many frames late; axis 1 or 2 counts frames."""
+        if not frames:
+            return x
+        shape = list(x.shape[1:])
+        shape[axis - 1] = frames
+        whole = torch.cat((self.past(x, *shape), x), dim=axis)
+        self.keep(whole.narrow(axis, x.shape[axis], frames))
+        return whole.narrow(axis, 0, x.shape[axis])
+
+
+class Cell(nn.Module):
+    """Convolution, normalisation and activation over (time, band); keeps the frames that it looks back."""
+
+    def __init__(self, into: int, out: int, dilation: int = 1, ahead: int = 0, stride: int = 1) -> None:
+        super().__init__()
+        self.frames, self.ahead = (KERNEL - 1) * dilation, ahead
+        if not 0 <= ahead <= self.frames:
+            raise ValueError(f"a block with dilation {dilation} cannot look {ahead} frames ahead")
+        self.residual = into == out and stride == 1
+        width = KERNEL if stride == 1 else 2 * stride
+        pad = (width - stride + 1) // 2
+        self.conv = nn.Conv2d(into, out, (KERNEL, width), (1, stride), (0, pad), (dilation, 1), bias=False)
+        self.norm = nn.BatchNorm2d(out)
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        """(batch, into, frames, bands) -> (batch, out, frames, bands / stride)."""
+        count = x.shape[2]
+        whole = torch.cat((memory.past(x, x.shape[1], self.frames, x.shape[3]), x), dim=2)
+        memory.keep(whole[:, :, count:])
+        y = functional.relu(self.norm(self.conv(whole)))
+        if self.residual:
+            start = self.frames - self.ahead
+            y = y + whole[:, :, start : start + count]
+        return y
+
+
+class Network(Denoiser):
+    """Spectra in, complex gains out."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config, self.bins = config, config.bins
+        ahead = config.ahead or (0,) * len(config.dilations)
+        if len(ahead) != len(config.dilations):
+            raise ValueError("`ahead` needs one number per dilation")
+        self.lookahead = sum(ahead)
+        first, second, third = config.channels
+        self.fine = config.split // FINE
+        coarse = (config.bins - config.split) // COARSE
+        if self.fine * FINE != config.split or coarse * COARSE != config.bins - config.split:
+            raise ValueError(f"{config.bins} bins cannot be split at {config.split} into bands")
+        if (self.fine + coarse) % 4:
+            raise ValueError("the number of bands must be divisible by 4")
+        self.into_fine = nn.Conv2d(FEATURES * FINE, first, (1, KERNEL), padding=(0, 1))
+        self.into_coarse = nn.Conv2d(FEATURES * COARSE, first, (1, KERNEL), padding=(0, 1))
+        self.one = Cell(first, first)
+        self.down = Cell(first, second, stride=2)
+        self.two = Cell(second, second, dilation=2)
+        self.deeper = Cell(second, third, stride=2)
+        self.deep = nn.ModuleList(
+            Cell(third, third, dilation, frames)
+            for dilation, frames in zip(config.dilations, ahead, strict=True)
+        )
+        self.rise = nn.ConvTranspose2d(third, second, (1, 2), (1, 2))
+        self.upper_two = Cell(second, second)
+        self.higher = nn.ConvTranspose2d(second, first, (1, 2), (1, 2))
+        self.upper_one = Cell(first, first)
+        self.head_fine = Cell(first + FEATURES * FINE, config.head)
+        self.head_coarse = Cell(first + FEATURES * COARSE, config.head)
+        self.out_fine = nn.Conv2d(config.head, 3 * FINE, 1)
+        self.out_coarse = nn.Conv2d(config.head, 3 * COARSE, 1)
+        for out in (self.out_fine, self.out_coarse):  # everything passes in the beginning
+            for parameter in out.parameters():
+                nn.init.zeros_(parameter)
+        for parameter in self.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+    def forward(self, spectrum: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        memory = Memory(state, keeps=not self.training)
+        with torch.autocast(spectrum.device.type, enabled=False):
+            features = self._features(spectrum, memory)
+        raw = self._raw(features, memory).float()
+        with torch.autocast(spectrum.device.type, enabled=False):
+            turn = raw[..., :2] + raw.new_tensor((1.0, 0.0))
+            length = (turn.square().sum(dim=3, keepdim=True) + 1e-6).sqrt()
+            gains = torch.sigmoid(raw[..., 2:] + OPEN) * turn / length
+        return gains, memory.flat()
+
+    def _features(self, spectrum: Tensor, memory: Memory) -> Tensor:
+        """(batch, frames, bins, FEATURES): level, level above two minima, compressed spectrum."""
+        power = spectrum.square().sum(dim=3) + QUIET
+        level = power.log()
+        seen = [level / 8 + 1.5]
+        seen += [(level - self._minimum(power, seconds, memory)) / 4 for seconds in TRACKS_S]
+        compressed = spectrum * (power**-0.35).unsqueeze(3)
+        return torch.cat((torch.stack(seen, dim=3), compressed), dim=3)
+
+    def _minimum(self, power: Tensor, seconds: float, memory: Memory) -> Tensor:
+        """Logarithm of a mean of the powers so far that low ones dominate, (batch, frames, bins)."""
+        count = power.shape[1]
+        keep = math.exp(-1 / (seconds * self.config.frame_rate))
+        age = torch.arange(count, device=power.device, dtype=torch.float32)
+        decay = torch.tril(keep ** (age[:, None] - age[None, :]).clamp(min=0))
+        fade = keep ** (age + 1)
+        past = memory.past(power, 1 + power.shape[2])
+        weight = decay.sum(dim=1) + past[:, :1] * fade
+        total = decay @ power**-SOFTNESS + past[:, None, 1:] * fade[:, None]
+        memory.keep(torch.cat((weight[:, -1:], total[:, -1]), dim=1))
+        return (total / weight.unsqueeze(2)).log() / -SOFTNESS
+
+    def _raw(self, features: Tensor, memory: Memory) -> Tensor:
+        """Features (batch, frames, bins, FEATURES) -> (batch, frames, bins, 3), before the gains' bounds."""
+        fine, coarse = self._packed(features)
+        one = self.one(torch.cat((self.into_fine(fine), self.into_coarse(coarse)), dim=3), memory)
+        two = self.two(self.down(one, memory), memory)
+        y = self.deeper(two, memory)
+        for cell in self.deep:
+            y = cell(y, memory)
+        late = self.lookahead
+        y = self.upper_two(self.rise(y) + memory.late(two, late), memory)
+        y = self.upper_one(self.higher(y) + memory.late(one, late), memory)
+        fine, coarse = self._packed(memory.late(features, late, axis=1))
+        low = torch.cat((y[..., : self.fine], fine.to(y.dtype)), dim=1)
+        high = torch.cat((y[..., self.fine :], coarse.to(y.dtype)), dim=1)
+        low = self.out_fine(self.head_fine(low, memory))
+        high = self.out_coarse(self.head_coarse(high, memory))
+        batch, count = features.shape[:2]
+        parts = [part.permute(0, 2, 3, 1).reshape(batch, count, -1, 3) for part in (low, high)]
+        return torch.cat(parts, dim=2)
+
+    def _packed(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The bins of a band as channels: (batch, channels, frames, bands), fine and coarse."""
+        batch, count = features.shape[:2]
+        split = self.config.split
+        fine = features[:, :, :split].reshape(batch, count, -1, FEATURES * FINE)
+        coarse = features[:, :, split:].reshape(batch, count, -1, FEATURES * COARSE)
+        return fine.permute(0, 3, 1, 2), coarse.permute(0, 3, 1, 2)

@@ -1,0 +1,95 @@
+"""How good a network is, in figures that mean something, on scenes that it does not learn from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from wavemend.training.feed import Feed
+from wavemend.training.network import Denoiser
+from wavemend.training.transform import Transform
+
+Signal = npt.NDArray[np.float64]
+CUT_DB = 3.0
+MOST_CUT = 0.013
+
+
+def si_sdr(target: Signal, out: Signal) -> float:
+    """Scale-invariant SDR in dB (Le Roux et al., ICASSP 2019); at most 80."""
+    scale = np.dot(target, out) / max(np.dot(target, target), 1e-12)
+    error = out - scale * target
+    wanted = scale * scale * np.dot(target, target)
+    return float(10 * np.log10((wanted + 1e-12) / (np.dot(error, error) + wanted * 1e-8 + 1e-12)))
+
+
+def cut_share(target: Signal, out: Signal, n_fft: int = 2048) -> float:
+    """Share of the target's energy in cells of the spectrum that came out more than 3 dB weaker."""
+    window = np.hanning(n_fft)
+    cells = [
+        np.abs(np.fft.rfft(np.lib.stride_tricks.sliding_window_view(x, n_fft)[:: n_fft // 4] * window)) ** 2
+        for x in (target, out)
+    ]
+    weak = cells[1] < cells[0] * 10 ** (-CUT_DB / 10)
+    return float((cells[0] * weak).sum() / max(cells[0].sum(), 1e-12))
+
+
+class Validation:
+    """Figures over the first `count` scenes of a feed; names tell the kind of target: speech, music…"""
+
+    def __init__(self, feed: Feed, transform: Transform, count: int, batch: int) -> None:
+        self._feed, self._transform = feed, transform
+        self._batches = -(-count // batch)
+
+    @torch.no_grad()
+    def __call__(self, network: Denoiser, device: torch.device) -> dict[str, float]:
+        """Means: `…_gain` SI-SDR gained in dB, `…_cut` share cut beyond the noise's own, `clean_…`, `score`."""
+        network.eval()
+        rows: dict[str, list[float]] = defaultdict(list)
+        for batch in self._feed.batches(0, self._batches):
+            mixture = batch["mixture"].to(device)
+            spectra = self._transform.analyse(mixture)
+            out = self._transform.synthesise(restore(network, spectra), mixture.shape[1]).cpu()
+            for given, target, restored, kind in zip(
+                batch["mixture"].double().numpy(),
+                batch["target"].double().numpy(),
+                out.double().numpy(),
+                batch["kind"],
+                strict=True,
+            ):
+                _measure(rows, kind, target, given, restored)
+        figures = {name: float(np.mean(values)) for name, values in sorted(rows.items())}
+        gains = [value for name, value in figures.items() if name.endswith("_gain")]
+        cuts = [max(value - MOST_CUT, 0.0) for name, value in figures.items() if name.endswith("_cut")]
+        short = max(25.0 - figures.get("clean_sdr", 25.0), 0.0)
+        figures["score"] = float(np.mean(gains or [0.0]) - 50 * np.mean(cuts or [0.0]) - 0.2 * short)
+        return figures
+
+
+def _measure(rows: dict[str, list[float]], kind: str, target: Signal, given: Signal, out: Signal) -> None:
+    what = kind.split("/", maxsplit=1)[0]
+    if np.dot(target, target) < 1e-6:
+        left = np.dot(out, out) / max(np.dot(given, given), 1e-12)
+        rows[f"{what}_left_db"].append(float(10 * np.log10(left + 1e-8)))
+    elif np.array_equal(target, given):
+        rows["clean_sdr"].append(si_sdr(target, out))
+        rows["clean_cut"].append(cut_share(target, out))
+    else:
+        rows[f"{what}_gain"].append(si_sdr(target, out) - si_sdr(target, given))
+        rows[f"{what}_cut"].append(cut_share(target, out) - cut_share(target, given))
+
+
+def restore(
+    network: Denoiser, spectra: torch.Tensor, called: Callable[..., Any] | None = None
+) -> torch.Tensor:
+    """Spectra with the network's gains, its look-ahead taken back; `called` is the network, compiled."""
+    ahead = network.lookahead
+    gains, _ = (called or network)(torch.nn.functional.pad(spectra, (0, 0, 0, 0, 0, ahead)))
+    gains = gains[:, ahead:].float()
+    real = spectra[..., 0] * gains[..., 0] - spectra[..., 1] * gains[..., 1]
+    turned = spectra[..., 0] * gains[..., 1] + spectra[..., 1] * gains[..., 0]
+    return torch.stack((real, turned), dim=3)
