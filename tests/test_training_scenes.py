@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from wavemend.errors import InputError
 from wavemend.training import codec, rooms, sounds, spectra, targets
 from wavemend.training.scenes import Example, Scenes, Settings, draw, render
+from wavemend.training.stock import shelf, tonality
 
 RATE = 48_000
 
@@ -192,6 +193,24 @@ def test_hiss_has_the_spectrum_that_was_drawn() -> None:
     bands = [power[(hz > f) & (hz < 1.2 * f)].mean() for f in (500, 1000, 8000)]
     assert 10 * np.log10(bands[0] / bands[1]) == pytest.approx(3, abs=0.3)
     assert 10 * np.log10(bands[1] / bands[2]) == pytest.approx(9, abs=0.4)
+
+
+def test_no_source_crowds_out_the_others() -> None:
+    long = FakeClip("speech", "train", "a", "long", 9_000_000, 8000.0)
+    wide = FakeClip("speech", "train", "b", "wide", 1_000_000, 16_000.0)
+    own = shelf(FakeBank([long, wide]), "speech", "train")
+    rng = np.random.default_rng(0)
+    share = np.mean([own.group(rng) == (0,) for _ in range(4000)])
+    assert share == pytest.approx(3 / 5, abs=0.03)
+
+
+def test_tones_are_told_from_noise() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal(RATE).astype(np.float32)
+    tones = sum(np.sin(2 * np.pi * f * np.arange(RATE) / RATE) for f in (500, 1000, 1500)).astype(np.float32)
+    assert tonality(noise) < 0.05
+    assert tonality(0.05 * noise + tones) > 0.8
+    assert tonality(np.concatenate((noise, np.zeros(2 * RATE, np.float32)))) < 0.05
 
 
 def test_speed_moves_pitch() -> None:
