@@ -64,7 +64,7 @@ def speech(material: Material, quick: bool) -> Section:
         "denoise-speech",
         "Noise under speech",
         tables,
-        {"pairs": len(pairs), "noises": len({p.noise for p in pairs})},
+        {**scored.settings, "noises": len({p.noise for p in pairs})},
         scored.clips(),
     )
 
@@ -85,7 +85,7 @@ def real(material: Material, quick: bool) -> Section:
     scored = score(pairs, [untouched(), *ours(), *peers()], names)
     table = scored.side_by_side("Means", about, {name: _mean_of(name) for name in names}, (2, 1, 2, 2))
     return Section(
-        "denoise-real", "Noise under speech, published pairs", [table], {"pairs": len(pairs)}, scored.clips()
+        "denoise-real", "Noise under speech, published pairs", [table], scored.settings, scored.clips()
     )
 
 
@@ -115,7 +115,7 @@ def music(material: Material, quick: bool) -> Section:
             digits=2,
         ),
     ]
-    return Section("denoise-music", "Noise under music", tables, {"pairs": len(pairs)}, scored.clips())
+    return Section("denoise-music", "Noise under music", tables, scored.settings, scored.clips())
 
 
 def clean(material: Material, quick: bool) -> Section:
@@ -145,7 +145,7 @@ def clean(material: Material, quick: bool) -> Section:
         "denoise-clean",
         "Clean sound through the denoisers",
         tables,
-        {"speech clips": len(said), "music clips": len(played)},
+        {**speech.settings, "pairs": f"{len(said)} of speech, {len(played)} of music"},
         {"speech": speech.clips(), "music": music.clips()},
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from bench.material import Material
 from bench.report import Cell, Section, Table
 from bench.systems import Array, System, forced, processor_seconds, variants
 from bench.tasks.denoise import peers
+from bench.tasks.scoring import absent
 from bench.tasks.speed import probe, write_long
 from wavemend.core.types import Finding, Format, Region
 from wavemend.engine.stream import run as streamed
@@ -28,12 +29,8 @@ def run(material: Material, quick: bool) -> Section:
     """Processor time of each denoiser, and the memory of ours for a short and a long file."""
     seconds, rounds = (5.0, 1) if quick else (30.0, 3)
     minutes = (0.5, 2.0) if quick else (5.0, 60.0)
-    return Section(
-        "denoise-speed",
-        "What denoising costs",
-        [_times(seconds, rounds), _memory(minutes)],
-        {"rounds": rounds},
-    )
+    tables = [_times(seconds, rounds), _memory(minutes)]
+    return Section("denoise-speed", "What denoising costs", tables, {"rounds": rounds, **absent(peers())})
 
 
 def alone(variant: str) -> System:
@@ -49,18 +46,14 @@ def alone(variant: str) -> System:
 
 
 def _times(seconds: float, rounds: int) -> Table:
-    sound = _sound(seconds)
     ours = [make(variant) for variant in variants() for make in (alone, forced)]
-    tried = [*ours, *peers()]
-    spent = {system.name: _clocked(system, sound, rounds) for system in tried if not system.missing}
+    tried = [system for system in (*ours, *peers()) if not system.missing]
+    spent = _clocked(tried, _sound(seconds), rounds)
     measure = spent.get(YARDSTICK)
-    rows: list[list[Cell]] = []
-    for system in tried:
-        if system.missing:
-            rows.append([f"{system.name} (missing: {system.missing})", None, None, None])
-            continue
-        share = spent[system.name] / seconds
-        rows.append([system.name, share, 1 / share, measure / seconds / share if measure else None])
+    rows: list[list[Cell]] = [
+        [name, least / seconds, seconds / least, measure / least if measure else None]
+        for name, least in spent.items()
+    ]
     about = (
         f"{seconds:g} s of noisy synthesised speech and music, 48 kHz, one channel; processor seconds over "
         f"seconds of sound, the least of {rounds}, and how many times as fast as {YARDSTICK}. Networks of "
@@ -71,15 +64,18 @@ def _times(seconds: float, rounds: int) -> Table:
     )
 
 
-def _clocked(system: System, sound: Array, rounds: int) -> float:
-    """The least processor time of so many runs, after a short one that loads what must be loaded."""
-    system.run(sound[:RATE_HZ].copy(), RATE_HZ, {})
-    best = np.inf
+def _clocked(tried: Sequence[System], sound: Array, rounds: int) -> dict[str, float]:
+    """The least processor time of each, in turn; before that a short run, to load what must be loaded."""
+    least: dict[str, float] = {}
+    for system in tried:
+        system.run(sound[:RATE_HZ].copy(), RATE_HZ, {})
     for _ in range(rounds):
-        began = processor_seconds()
-        system.run(sound.copy(), RATE_HZ, {})
-        best = min(best, processor_seconds() - began)
-    return float(best)
+        for system in tried:
+            began = processor_seconds()
+            system.run(sound.copy(), RATE_HZ, {})
+            spent = processor_seconds() - began
+            least[system.name] = min(spent, least.get(system.name, np.inf))
+    return least
 
 
 def _sound(seconds: float) -> Array:

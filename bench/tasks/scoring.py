@@ -59,8 +59,8 @@ MEASURES: Mapping[str, Measure] = {
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """`values[system][measure]` has a value per pair, None where there is none; `missing` says why a
-    system has no values.
+    """`values[system][measure]` has a value per pair, None where there is none; `missing` is what `absent`
+    says.
     """
 
     pairs: Sequence[Pair]
@@ -96,7 +96,7 @@ class Scored:
         for system in self.values:
             means = [mean(self.column(system, measure, some, beyond)) for some in chosen]
             rows.append([system, *(None if value is None else scale * value for value in means)])
-        return Table(title, about, ["system", *heads, "all"], [*rows, *self._absent(len(heads) + 1)], digits)
+        return Table(title, about, ["system", *heads, "all"], rows, digits)
 
     def side_by_side(
         self,
@@ -107,10 +107,12 @@ class Scored:
     ) -> Table:
         """A row per system, a column per function of its values."""
         rows = [[name, *(column(self, name) for column in columns.values())] for name in self.values]
-        return Table(title, about, ["system", *columns], [*rows, *self._absent(len(columns))], digits)
+        return Table(title, about, ["system", *columns], rows, digits)
 
-    def _absent(self, cells: int) -> list[list[Cell]]:
-        return [[f"{name} (missing: {why})", *[None] * cells] for name, why in self.missing.items()]
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How many pairs, and who is not in the tables for want of what; for the head of a section."""
+        return {"pairs": len(self.pairs), **self.missing}
 
     def clips(self) -> dict[str, Any]:
         """All single values: what the pairs are, and per system and measure a list in their order."""
@@ -138,7 +140,13 @@ def score(pairs: Sequence[Pair], tried: Sequence[System], names: Sequence[str]) 
             for name in names:
                 mine[name].append(None if ran is None else store.measured(name, pair, ran.out))
         values[system.name] = mine
-    return Scored(pairs, values, {s.name: s.missing for s in tried if s.missing})
+    return Scored(pairs, values, absent(tried))
+
+
+def absent(tried: Sequence[System]) -> dict[str, str]:
+    """Who cannot be run here for want of what, to be said at the head of a section."""
+    lacking = [f"{system.name} ({system.missing})" for system in tried if system.missing]
+    return {"missing": ", ".join(lacking)} if lacking else {}
 
 
 class Store:
