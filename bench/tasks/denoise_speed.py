@@ -18,6 +18,7 @@ from bench.tasks.denoise import peers
 from bench.tasks.scoring import absent
 from bench.tasks.speed import probe, write_long
 from wavemend.core.types import Finding, Format, Region
+from wavemend.engine.model import Model
 from wavemend.engine.stream import run as streamed
 from wavemend.repairs import repairs
 
@@ -29,7 +30,7 @@ def run(material: Material, quick: bool) -> Section:
     """Processor time of each denoiser, and the memory of ours for a short and a long file."""
     seconds, rounds = (5.0, 1) if quick else (30.0, 3)
     minutes = (0.5, 2.0) if quick else (5.0, 60.0)
-    tables = [_times(seconds, rounds), _memory(minutes)]
+    tables = [_times(seconds, rounds), _memory(minutes), *_networks()]
     return Section("denoise-speed", "What denoising costs", tables, {"rounds": rounds, **absent(peers())})
 
 
@@ -105,3 +106,27 @@ def _memory(minutes: tuple[float, float]) -> Table:
     )
     heads = ["denoiser", f"{short:g} min", f"{long:g} min", "longer over shorter", "share of a core"]
     return Table("Memory", about, heads, rows, (0, 0, 2, 4))
+
+
+def _networks() -> list[Table]:
+    """What the cards of our networks say that these are and that their training cost."""
+    cards = {
+        variant: Model.load(options["model"]).card
+        for variant, options in variants().items()
+        if options["model"] != "classic"
+    }
+    rows: list[list[Cell]] = [
+        [
+            f"wavemend {variant}",
+            card.parameters / 1000,
+            card.latency_ms,
+            card.training.hours_of_sound,
+            card.training.minutes,
+            card.training.steps,
+            card.training.machine,
+        ]
+        for variant, card in cards.items()
+    ]
+    about = "As their cards say; hours of sound count every example as often as it was seen."
+    heads = ["network", "thousand weights", "delay, ms", "hours of sound", "minutes", "steps", "machine"]
+    return [Table("The networks and their training", about, heads, rows, (0, 0, 1, 0, 0, 0))] if rows else []
