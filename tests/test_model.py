@@ -186,6 +186,7 @@ def test_the_guard_keeps_a_good_network_and_takes_back_a_bad_one(tmp_path: Path)
     assert si_sdr_db(clean, forced.restored.samples) < si_sdr_db(clean, noisy) - 5
     reverted = wavemend.restore(noisy, 48_000, plan=planned(noisy, bad))
     assert {v.action for v in reverted.report.verdicts} == {"revert"}
+    assert Model.load(str(bad)).card.sha256 in reverted.report.versions["model bad"]
     assert np.array_equal(reverted.restored.samples, noisy)
 
 

@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from wavemend.core.hook import Event, Hook
-    from wavemend.core.params import Param
+    from wavemend.core.params import Choice, Param
     from wavemend.core.types import (
         Finding,
         Format,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "core.hook": ("Event", "Hook"),
-    "core.params": ("Param",),
+    "core.params": ("Choice", "Param"),
     "core.types": ("Finding", "Format", "Plan", "Recording", "Region", "Report", "Step", "Verdict"),
     "damage": ("Damage", "Detector"),
     "engine.stream": ("Stream",),

@@ -1,7 +1,7 @@
 """Sound at another rate while it streams: exact in time, and the same for any cut.
 
 A polyphase FIR filter of finite length, worked out in windows on a fixed grid: every sample is
-the same sum over the same neighbours, so that there are no seams. Both rates meet at whole
+the same sum over the same neighbours, so there are no seams. Both rates meet at whole
 samples every `rate / gcd` samples; chunks are multiples of that.
 """
 
@@ -21,6 +21,7 @@ from wavemend.core.types import Samples
 
 PASSBAND = 0.9  # of the lower rate's Nyquist frequency, where the stopband begins
 ATTENUATION_DB = 105.0
+SHORT, LONGEST = 256, 1024  # samples out of one product with a matrix: of several periods, of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,20 @@ def _filter(ratio: Ratio) -> npt.NDArray[np.float64]:
     return np.asarray(taken * ratio.up, np.float64)
 
 
+@lru_cache(maxsize=8)
+def _matrix(ratio: Ratio, periods: int, reach: int) -> npt.NDArray[np.float32]:
+    """The filter from `periods` · down samples, `reach` more on each side, to periods · up samples."""
+    taps = _filter(ratio)
+    seen = periods * ratio.down + 2 * reach
+    place = (
+        np.arange(periods * ratio.up) * ratio.down
+        - (np.arange(seen)[:, np.newaxis] - reach) * ratio.up
+        + len(taps) // 2
+    )
+    inside = (place >= 0) & (place < len(taps))
+    return np.where(inside, taps[np.where(inside, place, 0)], 0).astype(np.float32)
+
+
 class Resampler:
     """Blocks at one rate in, the same sound at another out, `chunk` samples of input at a time.
 
@@ -56,14 +71,12 @@ class Resampler:
 
     def __init__(self, channels: int, ratio: Ratio, chunk: int) -> None:
         self._channels, self._ratio, self._chunk = channels, ratio, chunk
-        taps = _filter(ratio)
-        half = len(taps) // 2
-        # zeros in front, so that the filter's middle falls on a sample of the output
-        self._taps = np.concatenate((np.zeros(-half % ratio.down), taps))
-        self._delay = (len(self._taps) - 1 - half) // ratio.down
-        self.reach = ceil(half / ratio.up)
-        left = ceil(self.reach / ratio.down) * ratio.down
-        self._grid = Grid(channels, hop=chunk, left=left, right=self.reach)
+        self.reach = ceil(len(_filter(ratio)) // 2 / ratio.up)
+        self._grid = Grid(channels, hop=chunk, left=self.reach, right=self.reach)
+        # periods go through one matrix together while it stays small
+        every = chunk // ratio.down
+        fitting = [n for n in range(1, every + 1) if every % n == 0 and n * ratio.up <= SHORT]
+        self._periods = max(fitting, default=int(ratio.up <= LONGEST))
 
     @property
     def latency(self) -> int:
@@ -83,10 +96,26 @@ class Resampler:
         return np.concatenate([np.zeros((self._channels, 0), np.float32), *parts], axis=1)
 
     def _convert(self, window: Window) -> Samples:
+        before = self.reach - window.lead
+        after = self._chunk + 2 * self.reach - before - window.samples.shape[1]
+        given = window.samples
+        if before or after:
+            given = np.pad(given, ((0, 0), (before, after)))
         up, down = self._ratio.up, self._ratio.down
-        before = self._grid.left - window.lead
-        after = self._grid.left + self._chunk + self.reach - before - window.samples.shape[1]
-        given = np.pad(window.samples, ((0, 0), (before, after)))
-        found = signal.upfirdn(self._taps, given.astype(np.float64), up, down, axis=1)
-        first = self._grid.left // down * up + self._delay
-        return np.asarray(found[:, first : first + ceil(window.length * up / down)], np.float32)
+        found = self._product(given) if self._periods else self._filtered(given)
+        return np.asarray(found[:, : ceil(window.length * up / down)], np.float32)
+
+    def _product(self, given: Samples) -> Samples:
+        hop = self._periods * self._ratio.down
+        seen = [given[:, at : at + hop + 2 * self.reach] for at in range(0, self._chunk, hop)]
+        found: Samples = np.stack(seen, axis=1) @ _matrix(self._ratio, self._periods, self.reach)
+        return found.reshape(self._channels, -1)
+
+    def _filtered(self, given: Samples) -> npt.NDArray[np.float64]:
+        up, down, taps = self._ratio.up, self._ratio.down, _filter(self._ratio)
+        # zeros in front, so that the filter's middle falls on a sample of the output
+        early = -(self.reach * up + len(taps) // 2) % down
+        first = (self.reach * up + len(taps) // 2 + early) // down
+        padded = np.concatenate((np.zeros(early), taps))
+        found = signal.upfirdn(padded, given.astype(np.float64), up, down, axis=1)
+        return np.asarray(found[:, first : first + self._chunk // down * up])

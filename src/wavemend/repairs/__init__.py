@@ -36,8 +36,8 @@ class Repair:
     what a steady repair takes away, so that the guard can tell it from what is wanted: an
     even texture, or standing tones.
     `min_confidence`, `min_severity`: findings that are less are left alone by the plan.
-    `needs`: measures that a finding must carry. `check_together(options)` raises InputError for what
-    no single parameter can tell, such as a file that is not there.
+    `needs`: measures that a finding must carry. `rests_on(options)` gives what these options
+    rest on besides wavemend itself, versions by name; it raises InputError where that is not there.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Repair:
     min_confidence: float = 0.5
     min_severity: float = 0.0
     needs: tuple[str, ...] = ()
-    check_together: Callable[[Options], None] | None = None
+    rests_on: Callable[[Options], Mapping[str, str]] | None = None
 
     @property
     def params(self) -> dict[str, Parameter]:
@@ -62,9 +62,12 @@ class Repair:
     def check(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """All options that are read, checked; InputError for an unknown one or a value out of range."""
         checked = resolve(self.name, self.params, options)
-        if self.check_together is not None:
-            self.check_together(checked)
+        self.versions(checked)
         return checked
+
+    def versions(self, checked: Options) -> Mapping[str, str]:
+        """What these options rest on besides wavemend itself: versions by name."""
+        return self.rests_on(checked) if self.rests_on is not None else {}
 
     def open(self, format: Format, findings: Sequence[Finding], **options: Any) -> Stream:
         """A stream that repairs these findings and nothing else.

@@ -77,10 +77,12 @@ def floors_of(format: Format, findings: Sequence[Finding]) -> npt.NDArray[np.flo
     return np.array(rows)
 
 
-def check(options: Options) -> None:
-    """InputError unless the model is there, with the card that belongs to it."""
-    if options["model"] != CLASSIC:
-        Model.load(options["model"])
+def rests_on(options: Options) -> dict[str, str]:
+    """The weights; InputError unless they are there, with the card that belongs to them."""
+    if options["model"] == CLASSIC:
+        return {}
+    card = Model.load(options["model"]).card
+    return {f"model {card.name}": f"{card.version}, sha256 {card.sha256}"}
 
 
 REPAIR = Repair(
@@ -119,7 +121,7 @@ REPAIR = Repair(
         ),
     },
     build=build,
-    check_together=check,
+    rests_on=rests_on,
     doc=__doc__,
     min_confidence=0.9,
 )

@@ -377,6 +377,14 @@ def _restore(
     return replace(report, seconds={"diagnose": looked, **report.seconds})
 
 
+def _versions(made: Plan) -> dict[str, str]:
+    versions = {"wavemend": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    for step in made.steps:
+        repair = repairs[step.repair]
+        versions.update(repair.versions(repair.check(step.options)))
+    return versions
+
+
 def _run(
     reader: Reader, made: Plan, sinks: list[Sink], hook: Hook, *, guard: bool, measured: bool = False
 ) -> Report:
@@ -392,6 +400,6 @@ def _run(
         verdicts=verdicts,
         measures=meters.finish() if meters else {},
         not_carried=(),
-        versions={"wavemend": __version__, "python": platform.python_version(), "numpy": np.__version__},
+        versions=_versions(made),
         seconds={"repair": time.perf_counter() - began},
     )
