@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import tempfile
 import time
 import weakref
@@ -23,7 +22,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wavemend import __version__
 from wavemend.core import measure
 from wavemend.core.hook import Hook, silent
 from wavemend.core.io import open_reader
@@ -38,7 +36,7 @@ from wavemend.repairs import repairs
 from wavemend.restoration import plan as planning
 from wavemend.restoration.diagnose import diagnose as find
 from wavemend.restoration.report import ReportCollector, write_report
-from wavemend.restoration.run import Sink, run
+from wavemend.restoration.run import Sink, run, versions_of
 
 Given = str | Path | Recording | npt.ArrayLike
 """A path, a Recording, or an array, (channels, samples) or (samples,), with its sample_rate."""
@@ -377,14 +375,6 @@ def _restore(
     return replace(report, seconds={"diagnose": looked, **report.seconds})
 
 
-def _versions(made: Plan) -> dict[str, str]:
-    versions = {"wavemend": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    for step in made.steps:
-        repair = repairs[step.repair]
-        versions.update(repair.versions(repair.check(step.options)))
-    return versions
-
-
 def _run(
     reader: Reader, made: Plan, sinks: list[Sink], hook: Hook, *, guard: bool, measured: bool = False
 ) -> Report:
@@ -400,6 +390,6 @@ def _run(
         verdicts=verdicts,
         measures=meters.finish() if meters else {},
         not_carried=(),
-        versions=_versions(made),
+        versions=versions_of(made),
         seconds={"repair": time.perf_counter() - began},
     )

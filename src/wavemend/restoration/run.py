@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
+from wavemend import __version__
 from wavemend.core.blocks import Queue
 from wavemend.core.hook import Event, Hook, silent
 from wavemend.core.reader import Reader
@@ -71,3 +73,12 @@ class Collect:
         whole = np.concatenate([np.zeros((channels, 0), np.float32), *self._parts], axis=1)
         whole.flags.writeable = False
         return whole
+
+
+def versions_of(made: Plan) -> dict[str, str]:
+    """What the plan is run with, versions by name: the program, and the networks that it uses."""
+    versions = {"wavemend": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    for step in made.steps:
+        repair = repairs[step.repair]
+        versions.update(repair.versions(repair.check(step.options)))
+    return versions
