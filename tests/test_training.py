@@ -82,6 +82,20 @@ def test_gains_never_amplify() -> None:
     assert float(gains.square().sum(dim=3).max()) <= 1 + 1e-6
 
 
+def test_a_network_that_grew_begins_as_the_one_it_grew_from() -> None:
+    small, large = shaken(SMALL), Network(replace(SMALL, dilations=(1, 2, 4, 3, 1), ahead=(1, 0, 5, 3, 2)))
+    large.eval().adopt(small.state_dict())
+    spectra = torch.randn(1, 30, 96, 2)
+    with torch.no_grad():
+        later, given = large(spectra)[0][:, 5:], small(spectra)[0][:, :-5]
+    # in the beginning the frames before the first one are other ones
+    torch.testing.assert_close(later[:, 8:], given[:, 8:], atol=1e-4, rtol=0)
+    with pytest.raises(ValueError, match="other sizes"):
+        Network(replace(SMALL, head=8)).adopt(small.state_dict())
+    with pytest.raises(ValueError, match="another network"):
+        small.adopt(large.state_dict())
+
+
 @pytest.mark.parametrize(
     ("table", "says"),
     [
@@ -113,7 +127,7 @@ def test_spectra_give_the_sound_back(samples: int, turn: float) -> None:
 def test_taking_too_much_costs_more_than_leaving_too_much() -> None:
     target = torch.full((1, 4, 8, 2), 0.5)
     known = torch.ones(1, 4, 8)
-    for measure in (lambda *x: losses.spectral(*x)[1], losses.ratio_db):
+    for measure in (lambda *x: losses.spectral(*x)[1], lambda *x: losses.ratio_db(*x, 40.0)):
         assert measure(target * 0.7, target, known, 2.0) > measure(target * 1.3, target, known, 2.0)
         assert measure(target * 0.7, target, known, 2.0) > measure(target * 0.7, target, known, 1.0)
 
@@ -278,6 +292,19 @@ def test_a_training_ends_when_its_time_is_up(training: Callable[..., loop.Traini
     assert second.hours_of_sound == pytest.approx(6 * 2 / 3600)
 
 
+def test_a_training_begins_with_the_weights_of_another(
+    training: Callable[..., loop.Training], tmp_path: Path
+) -> None:
+    first = training("first")
+    first.run()
+    second = training("second")
+    second.begin_with(tmp_path / "first")
+    for name, value in first.average.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name]), name
+    second.run()
+    assert second.progress.step == 6 and second.hours_of_sound == pytest.approx(2 * first.hours_of_sound)
+
+
 def test_a_training_ends_when_nothing_gets_better(training: Callable[..., loop.Training]) -> None:
     made = training(validate=1, patience=2, rate=0.0, steps=50)
     made.progress.best = 100.0
@@ -339,6 +366,7 @@ def test_no_export_where_the_file_computes_something_else(trained: Path, tmp_pat
     [
         ({"resume": True}, "no training to go on with"),
         ({"data": []}, "no bank"),
+        ({"resume": True, "start": Path("other")}, "give one of them"),
         ({"recipe": Path("missing.toml")}, "cannot be read"),
     ],
 )

@@ -184,6 +184,9 @@ def list_(model: str | None, as_json: bool) -> None:
 )
 @click.option("--minutes", type=click.FloatRange(min=0.0, min_open=True), help="end when this time is up")
 @click.option("--resume", is_flag=True, help="go on with the training in the folder")
+@click.option(
+    "--start", type=click.Path(path_type=Path), help="folder of a training whose weights this one begins with"
+)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
     "--bank", type=click.Path(path_type=Path), help="where the decoded sound is kept; default: OUT/bank"
@@ -195,6 +198,7 @@ def train(
     folder: Path,
     minutes: float | None,
     resume: bool,
+    start: Path | None,
     device: str,
     bank: Path | None,
     threads: int | None,
@@ -211,6 +215,7 @@ def train(
             folder,
             minutes=minutes,
             resume=resume,
+            start=start,
             device=device,
             bank=bank,
             threads=threads,

@@ -47,6 +47,7 @@ def train(
     *,
     minutes: float | None = None,
     resume: bool = False,
+    start: Path | None = None,
     device: str = "cpu",
     bank: Path | None = None,
     threads: int | None = None,
@@ -56,26 +57,32 @@ def train(
 
     `data` are manifests (.csv) and folders, decoded once into `bank`, by default folder/bank;
     without `data` the bank that is there is used. With `minutes` the training ends when that
-    time is up, and goes on later with `resume`. Raises InputError for what cannot be used.
+    time is up, and goes on later with `resume`. `start` is the folder of a training whose
+    weights this one begins with. Raises InputError for what cannot be used.
     """
     plan = read_recipe(recipe)
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("there is no CUDA device here; use --device cpu")
     torch.set_num_threads(threads or os.cpu_count() or 1)
     folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder, plan, resume)
+    _claim(folder, plan, resume, start)
     where = bank or folder / BANK
     sound = Bank.build(_files(plan, data), where, hook=hook) if data else Bank.open(where)
     (folder / RECIPE).write_text(plan.text, encoding="utf-8")
     training = Training(plan, sound, folder, torch.device(device))
     if resume:
         training.resume()
+    elif start is not None:
+        training.begin_with(start)
     reason = training.run(minutes, hook)
     best = load(folder / BEST)
     training.average.network.load_state_dict(best["average"])
     state = training.progress
     cost = Cost(
-        round(training.hours_of_sound, 3), round(state.seconds / 60, 2), state.step, machine(training.device)
+        round(training.hours_of_sound, 3),
+        round((state.seconds_before + state.seconds) / 60, 2),
+        state.step,
+        machine(training.device),
     )
     network = training.average.network.cpu()
     path, card = export(network, plan, sound.sources("train"), cost, best["figures"], folder)
@@ -97,11 +104,13 @@ def _files(plan: Recipe, data: Sequence[Path]) -> list[SoundFile]:
     return files
 
 
-def _claim(folder: Path, plan: Recipe, resume: bool) -> None:
+def _claim(folder: Path, plan: Recipe, resume: bool, start: Path | None) -> None:
     """See to it that nobody's training is lost or continued with other settings."""
     begun = (folder / CHECKPOINT).exists()
     if begun and not resume:
         raise InputError(f"{folder} holds a training; go on with it (--resume), or give another folder")
+    if resume and start is not None:
+        raise InputError("--resume goes on with a training, --start begins a new one; give one of them")
     if resume and not begun:
         raise InputError(f"{folder} holds no training to go on with")
     if resume and _settled(plan) != _settled(read_recipe(folder / RECIPE)):

@@ -7,7 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ class Progress:
     seconds: float = 0.0
     best: float = float("-inf")
     stale: int = 0
+    hours_before: float = 0.0
+    seconds_before: float = 0.0
 
 
 class Training:
@@ -73,8 +75,21 @@ class Training:
 
     @property
     def hours_of_sound(self) -> float:
-        """Sound seen so far; every example counts."""
-        return self.progress.step * self.recipe.run.batch * self.recipe.scenes.seconds / 3600
+        """Sound seen so far, by the training that this one began with too; every example counts."""
+        own = self.progress.step * self.recipe.run.batch * self.recipe.scenes.seconds / 3600
+        return self.progress.hours_before + own
+
+    def begin_with(self, folder: Path) -> None:
+        """Begin with the weights of another training's folder. InputError where they do not fit."""
+        held = load(folder / CHECKPOINT)
+        try:
+            self.network.adopt(held["average"])
+        except (KeyError, ValueError) as error:
+            raise InputError(f"{folder}: cannot begin with this training: {error}") from None
+        self.average = Average(self.network, self.recipe.run.ema)
+        before = Progress(**held["progress"])
+        self.progress.hours_before = held["hours"]
+        self.progress.seconds_before = before.seconds_before + before.seconds
 
     def resume(self) -> None:
         """Go on from the checkpoint. InputError where there is none, or one of another network."""
@@ -165,7 +180,8 @@ class Training:
             "network": self.network.state_dict(),
             "average": self.average.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "progress": vars(replace(self.progress)),
+            "progress": asdict(self.progress),
+            "hours": self.hours_of_sound,
         }
         save(self.folder / CHECKPOINT, held)
 

@@ -17,7 +17,6 @@ from wavemend.training.transform import Transform
 
 EXPONENT = 0.3
 QUIET = 1e-9
-ENOUGH = 10**-3.5  # an error that far below the target is as good as none
 
 
 def spectral(out: Tensor, target: Tensor, known: Tensor, cut: float) -> tuple[Tensor, Tensor]:
@@ -37,13 +36,16 @@ def spectral(out: Tensor, target: Tensor, known: Tensor, cut: float) -> tuple[Te
     return complex_part, magnitude_part
 
 
-def ratio_db(out: Tensor, target: Tensor, known: Tensor, cut: float) -> Tensor:
-    """Error to target in dB, mean over the batch; examples whose target is silent count as 0."""
+def ratio_db(out: Tensor, target: Tensor, known: Tensor, cut: float, enough_db: float) -> Tensor:
+    """Error to target in dB, mean over the batch; what is `enough_db` below the target hardly counts.
+
+    Examples whose target is silent count as 0.
+    """
     power = target.square().sum(dim=3)
     lost = torch.where(out.square().sum(dim=3) < power, cut, 1.0)
     error = ((out - target).square().sum(dim=3) * lost * known).sum(dim=(1, 2))
     wanted = (power * known).sum(dim=(1, 2))
-    ratio = 10 * torch.log10((error + ENOUGH * wanted + 1e-6) / (wanted + 1e-6))
+    ratio = 10 * torch.log10((error + 10 ** (-enough_db / 10) * wanted + 1e-6) / (wanted + 1e-6))
     heard = wanted > 1e-3
     return (ratio * heard).sum() / len(ratio)
 
@@ -68,7 +70,7 @@ class Criterion:
         parts = {
             "complex": complex_part * settings.complex,
             "magnitude": magnitude * settings.magnitude,
-            "sdr": ratio_db(given, wanted, known, settings.cut) * settings.sdr,
+            "sdr": ratio_db(given, wanted, known, settings.cut, settings.enough_db) * settings.sdr,
         }
         if settings.resolutions and settings.multi:
             restored = self.transform.synthesise(out, sound.shape[1])

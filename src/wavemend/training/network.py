@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,13 @@ class Denoiser(nn.Module):
         Gains are at most 1 in magnitude and belong to the spectrum `lookahead` frames earlier.
         Without a state a stream begins. While it is trained a network keeps no state: every
         example starts anew.
+        """
+
+    @abstractmethod
+    def adopt(self, weights: Mapping[str, Tensor]) -> None:
+        """Begin with the weights of a smaller network of this kind; what is new changes nothing yet.
+
+        Raises ValueError where they do not fit.
         """
 
     def state_size(self) -> int:

@@ -40,13 +40,16 @@ class Material:
 class Loss:
     """Weights. `cut` is how many times worse it is to take too much of a bin than to leave too much.
 
+    Errors `enough_db` below the sound hardly count in `sdr`: without that, clean examples, where any
+    cut is a large step in dB, outweigh all others, and a network learns to do nothing.
     `resolutions` are window lengths of further spectra, of the sound that comes out.
     """
 
     complex: float = 1.0
     magnitude: float = 1.0
-    sdr: float = 0.05
-    cut: float = 2.0
+    sdr: float = 0.01
+    cut: float = 1.4
+    enough_db: float = 26.0
     resolutions: tuple[int, ...] = ()
     multi: float = 0.0
 

@@ -47,7 +47,7 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, network: Denoiser, device: torch.device) -> dict[str, float]:
-        """Means: `…_gain` SI-SDR gained in dB, `…_cut` share cut beyond the noise's own, `clean_…`, `score`."""
+        """Means: `…_gain` SI-SDR gained, dB; `…_cut` share cut beyond the noise's own; `clean_…`; `score`."""
         network.eval()
         rows: dict[str, list[float]] = defaultdict(list)
         for batch in self._feed.batches(0, self._batches):

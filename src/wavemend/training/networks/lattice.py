@@ -17,6 +17,7 @@ temporal convolution with dilation (Lea et al., CVPR 2017; Luo and Mesgarani, IE
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -155,6 +156,18 @@ class Network(Denoiser):
         for parameter in self.parameters():
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+    def adopt(self, weights: Mapping[str, Tensor]) -> None:
+        try:
+            missing, unknown = self.load_state_dict(dict(weights), strict=False)
+        except RuntimeError as error:
+            raise ValueError(f"the weights are of other sizes ({error})") from None
+        new = [key for key in missing if not key.startswith("deep.")]
+        if new or unknown:
+            raise ValueError(f"the weights are of another network ({', '.join([*new, *unknown][:3])})")
+        for key in missing:
+            if key.endswith("norm.weight"):  # a residual block then passes its input on
+                nn.init.zeros_(self.get_parameter(key))
 
     def forward(self, spectrum: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         memory = Memory(state, keeps=not self.training)
