@@ -20,8 +20,8 @@ class Confined:
 
     `fade` is in samples and lies inside the region, so that nothing outside it
     changes; a region that begins or ends with the recording is not faded there, for which
-    `fade` samples more are held back unless all regions are endless. Where the weight is 0 the output is the input's
-    bits, where it is 1 the inner stream's.
+    `fade` samples more are held back unless all regions are endless. Where the weight is 0 the
+    output is the input's bits, where it is 1 the inner stream's.
     """
 
     def __init__(

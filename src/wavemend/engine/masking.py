@@ -77,8 +77,8 @@ class Difference:
         given = self._held.view(start, start + self._lead + self.call)
         self._held.drop(start + self.call)
         self._calls += 1
-        cut = np.lib.stride_tricks.sliding_window_view(given, frames.n_fft, axis=1)[:, :: frames.hop]
-        spectra = fft.rfft(cut * frames.analysis, axis=2)
+        cut = [given[:, at : at + frames.n_fft] for at in range(0, self.call, frames.hop)]
+        spectra = fft.rfft(np.stack(cut, axis=1) * frames.analysis, axis=2)
         mask = self._running.step(
             _heard(spectra)[:, : frames.bins].view(np.float32).reshape(-1, frames.bins, 2)
         )
@@ -91,11 +91,9 @@ class Difference:
 
     def _gain(self, mask: Spectra) -> Spectra:
         """The mask with its magnitude within bounds, and the Nyquist frequency's like its neighbour's."""
+        mask = mask + np.float32(1e-20)  # a phase for what is shut, so that it can be opened to the floor
         size = np.abs(mask)
-        wanted = np.clip(size, self._least, np.float32(1))
-        inside = size == wanted
-        safe = np.where(size > 0, size, np.float32(1))
-        mask = np.where(inside, mask, np.where(size > 0, mask, 1) * (wanted / safe))
+        mask *= np.minimum(np.maximum(size, self._least), np.float32(1)) / np.maximum(size, np.float32(1e-30))
         return np.concatenate((mask, mask[:, -1:]), axis=1)
 
     def _overlapped(self, spectra: Spectra) -> Samples:
