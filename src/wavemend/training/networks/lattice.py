@@ -32,7 +32,7 @@ SOFTNESS = 1 / 3  # the minima are means of power to this negative exponent
 QUIET = 1e-10
 FINE, COARSE = 4, 16
 KERNEL = 3
-OPEN = 2.5  # the gains of a new network, before the sigmoid
+OPEN = 1.5  # the gains of a new network, before the sigmoid
 
 
 @dataclass(frozen=True)
@@ -150,9 +150,10 @@ class Network(Denoiser):
         self.head_coarse = Cell(first + FEATURES * COARSE, config.head)
         self.out_fine = nn.Conv2d(config.head, 3 * FINE, 1)
         self.out_coarse = nn.Conv2d(config.head, 3 * COARSE, 1)
-        for out in (self.out_fine, self.out_coarse):  # everything passes in the beginning
-            for parameter in out.parameters():
-                nn.init.zeros_(parameter)
+        for out in (self.out_fine, self.out_coarse):
+            # small, not zero: from zero all channels of the heads learn the same, and stay the same
+            nn.init.normal_(out.weight, std=0.05)
+            nn.init.zeros_(out.get_parameter("bias"))
         for parameter in self.parameters():
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
