@@ -88,7 +88,9 @@ def restore(
 ) -> torch.Tensor:
     """Spectra with the network's gains, its look-ahead taken back; `called` is the network, compiled."""
     ahead = network.lookahead
-    gains, _ = (network if called is None else called)(torch.nn.functional.pad(spectra, (0, 0, 0, 0, 0, ahead)))
+    gains, _ = (network if called is None else called)(
+        torch.nn.functional.pad(spectra, (0, 0, 0, 0, 0, ahead))
+    )
     gains = gains[:, ahead:].float()
     real = spectra[..., 0] * gains[..., 0] - spectra[..., 1] * gains[..., 1]
     turned = spectra[..., 0] * gains[..., 1] + spectra[..., 1] * gains[..., 0]
