@@ -75,8 +75,8 @@ def real(material: Material, quick: bool) -> Section:
     names = ("PESQ-WB", "SI-SDR", "ESTOI", "DNSMOS")
     about = (
         "Utterances of the VoiceBank-DEMAND test set, 16 kHz, that two groups of authors show "
-        "beside their code; nothing of ours is trained or tuned on them. FastEnhancer learned from the training "
-        "half of the same set."
+        "beside their code; nothing of ours is trained or tuned on them. FastEnhancer learned from the "
+        "training half of the same set."
     )
     if not pairs:
         where = f"No pairs: clean/ and noisy/ in a folder named by {denoise_pairs.REAL}."
