@@ -17,7 +17,7 @@ DATA ?=
 	@touch $@
 
 .venv/dev: .venv/run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,train]'
 	@touch $@
 
 # Restore a recording: one that is synthesised and aged here, or any of yours with IN=FILE.
