@@ -32,6 +32,7 @@ from wavemend.training.export import export
 from wavemend.training.networks import build
 from wavemend.training.networks.lattice import Config, Network
 from wavemend.training.recipe import Run, read_recipe
+from wavemend.training.shards import write_shards
 from wavemend.training.transform import Transform
 from wavemend.training.validate import cut_share, si_sdr
 
@@ -398,3 +399,13 @@ def test_shipped_recipes_can_be_built(name: str) -> None:
     assert recipe.model.name == name and network.state_size() > 0
     if name == "live":
         assert network.lookahead == 0 and recipe.frames.synthesis / 48 <= 20
+
+
+def test_shards_are_data_like_any_other(trained: Path, ten: Path, tmp_path: Path) -> None:
+    shards = write_shards(Bank.open(trained / "bank"), tmp_path / "shards", {"music": 1.0}, seed=1)
+    quick = tmp_path / "quick.toml"
+    quick.write_text(toml(RECIPE | {"run": RECIPE["run"] | {"steps": 1}}), encoding="utf-8")
+    _, path, card = command.train(quick, list(shards), tmp_path / "out", threads=1)
+    assert path.exists() and card.data[0].name == "ten"
+    with pytest.raises(InputError, match="not both"):
+        command.train(quick, [*shards, ten], tmp_path / "other", threads=1)

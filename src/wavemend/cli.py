@@ -177,7 +177,7 @@ def list_(model: str | None, as_json: bool) -> None:
     "--data",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="a manifest (.csv) or a folder of sound; may be given several times",
+    help="a manifest (.csv), a folder of sound, or a shard (.zip); may be given several times",
 )
 @click.option(
     "--out", "folder", required=True, type=click.Path(path_type=Path), help="where all of it is kept"

@@ -20,6 +20,7 @@ from wavemend.training.export import export
 from wavemend.training.loop import BEST, CHECKPOINT, Training, load, machine
 from wavemend.training.material import SoundFile, read_material
 from wavemend.training.recipe import Recipe, read_recipe
+from wavemend.training.shards import read_shards
 
 BANK = "bank"
 RECIPE = "recipe.toml"
@@ -55,8 +56,8 @@ def train(
 ) -> tuple[str, Path, Card]:
     """Train as the recipe says, and export what came out; why it ended, the .onnx and its card.
 
-    `data` are manifests (.csv) and folders, decoded once into `bank`, by default folder/bank;
-    without `data` the bank that is there is used. With `minutes` the training ends when that
+    `data` are manifests (.csv) and folders, or shards (.zip), decoded once into `bank`, by
+    default folder/bank; without `data` the bank that is there is used. With `minutes` the training ends when that
     time is up, and goes on later with `resume`. `start` is the folder of a training whose
     weights this one begins with. Raises InputError for what cannot be used.
     """
@@ -67,7 +68,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, plan, resume, start)
     where = bank or folder / BANK
-    sound = Bank.build(_files(plan, data), where, hook=hook) if data else Bank.open(where)
+    sound = _sound(plan, data, where, hook)
     (folder / RECIPE).write_text(plan.text, encoding="utf-8")
     training = Training(plan, sound, folder, torch.device(device))
     if resume:
@@ -87,6 +88,15 @@ def train(
     network = training.average.network.cpu()
     path, card = export(network, plan, sound.sources("train"), cost, best["figures"], folder)
     return reason, path, card
+
+
+def _sound(plan: Recipe, data: Sequence[Path], where: Path, hook: Hook) -> Bank:
+    if not data:
+        return Bank.open(where)
+    shards = [path for path in data if path.suffix == ".zip"]
+    if shards and len(shards) < len(data):
+        raise InputError("give either shards (.zip) or manifests and folders, not both")
+    return read_shards(shards, where) if shards else Bank.build(_files(plan, data), where, hook=hook)
 
 
 def _files(plan: Recipe, data: Sequence[Path]) -> list[SoundFile]:
