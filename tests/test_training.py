@@ -406,6 +406,6 @@ def test_shards_are_data_like_any_other(trained: Path, ten: Path, tmp_path: Path
     quick = tmp_path / "quick.toml"
     quick.write_text(toml(RECIPE | {"run": RECIPE["run"] | {"steps": 1}}), encoding="utf-8")
     _, path, card = command.train(quick, list(shards), tmp_path / "out", threads=1)
-    assert path.exists() and card.data[0].name == "ten"
+    assert path.exists() and card.data[0].licence == "not stated"
     with pytest.raises(InputError, match="not both"):
         command.train(quick, [*shards, ten], tmp_path / "other", threads=1)

@@ -57,9 +57,9 @@ def train(
     """Train as the recipe says, and export what came out; why it ended, the .onnx and its card.
 
     `data` are manifests (.csv) and folders, or shards (.zip), decoded once into `bank`, by
-    default folder/bank; without `data` the bank that is there is used. With `minutes` the training ends when that
-    time is up, and goes on later with `resume`. `start` is the folder of a training whose
-    weights this one begins with. Raises InputError for what cannot be used.
+    default folder/bank; without `data` the bank that is there is used. With `minutes` the
+    training ends when that time is up, and goes on later with `resume`. `start` is the folder
+    of a training whose weights this one begins with. Raises InputError for what cannot be used.
     """
     plan = read_recipe(recipe)
     if device == "cuda" and not torch.cuda.is_available():
