@@ -299,11 +299,21 @@ def test_a_training_begins_with_the_weights_of_another(
     first = training("first")
     first.run()
     second = training("second")
-    second.begin_with(tmp_path / "first")
+    second.begin_with(command.find_start(str(tmp_path / "first")))
     for name, value in first.average.network.state_dict().items():
         assert torch.equal(value, second.network.state_dict()[name]), name
     second.run()
     assert second.progress.step == 6 and second.hours_of_sound == pytest.approx(2 * first.hours_of_sound)
+
+
+def test_a_training_begins_with_what_another_gave_out(
+    training: Callable[..., loop.Training], trained: Path
+) -> None:
+    made = training()
+    made.begin_with(trained / "tiny.pt")
+    best = loop.load(trained / loop.BEST)["average"]
+    assert all(torch.equal(value, best[name]) for name, value in made.network.state_dict().items())
+    assert made.hours_of_sound == pytest.approx(60 * 4 / 3600)
 
 
 def test_a_training_ends_when_nothing_gets_better(training: Callable[..., loop.Training]) -> None:
@@ -367,7 +377,7 @@ def test_no_export_where_the_file_computes_something_else(trained: Path, tmp_pat
     [
         ({"resume": True}, "no training to go on with"),
         ({"data": []}, "no bank"),
-        ({"resume": True, "start": Path("other")}, "give one of them"),
+        ({"resume": True, "start": "other"}, "give one of them"),
         ({"recipe": Path("missing.toml")}, "cannot be read"),
     ],
 )

@@ -185,7 +185,9 @@ def list_(model: str | None, as_json: bool) -> None:
 @click.option("--minutes", type=click.FloatRange(min=0.0, min_open=True), help="end when this time is up")
 @click.option("--resume", is_flag=True, help="go on with the training in the folder")
 @click.option(
-    "--start", type=click.Path(path_type=Path), help="folder of a training whose weights this one begins with"
+    "--start",
+    metavar="NAME|FOLDER",
+    help="begin with the weights of a model of ours (live, studio) or of another training's folder",
 )
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
@@ -198,7 +200,7 @@ def train(
     folder: Path,
     minutes: float | None,
     resume: bool,
-    start: Path | None,
+    start: str | None,
     device: str,
     bank: Path | None,
     threads: int | None,

@@ -41,6 +41,12 @@ def find_recipe(name: str) -> Path:
     return Path(name)
 
 
+def find_start(name: str) -> Path:
+    """Weights to begin with: of a shipped model, or of a training's folder."""
+    ours = Path(str(resources.files("wavemend") / "models" / f"{name}.pt"))
+    return ours if ours.is_file() else Path(name) / CHECKPOINT
+
+
 def train(
     recipe: Path,
     data: Sequence[Path],
@@ -48,7 +54,7 @@ def train(
     *,
     minutes: float | None = None,
     resume: bool = False,
-    start: Path | None = None,
+    start: str | None = None,
     device: str = "cpu",
     bank: Path | None = None,
     threads: int | None = None,
@@ -59,7 +65,8 @@ def train(
     `data` are manifests (.csv) and folders, or shards (.zip), decoded once into `bank`, by
     default folder/bank; without `data` the bank that is there is used. With `minutes` the
     training ends when that time is up, and goes on later with `resume`. `start` is the folder
-    of a training whose weights this one begins with. Raises InputError for what cannot be used.
+    of a training, or the name of a shipped model, whose weights this one begins with. Raises
+    InputError for what cannot be used.
     """
     plan = read_recipe(recipe)
     if device == "cuda" and not torch.cuda.is_available():
@@ -74,18 +81,18 @@ def train(
     if resume:
         training.resume()
     elif start is not None:
-        training.begin_with(start)
+        training.begin_with(find_start(start))
     reason = training.run(minutes, hook)
     best = load(folder / BEST)
     training.average.network.load_state_dict(best["average"])
-    state = training.progress
     cost = Cost(
         round(training.hours_of_sound, 3),
-        round((state.seconds_before + state.seconds) / 60, 2),
-        state.step,
+        round(training.seconds / 60, 2),
+        training.progress.step,
         machine(training.device),
     )
     network = training.average.network.cpu()
+    training.keep(folder / f"{plan.model.name}.pt")
     path, card = export(network, plan, sound.sources("train"), cost, best["figures"], folder)
     return reason, path, card
 
@@ -114,7 +121,7 @@ def _files(plan: Recipe, data: Sequence[Path]) -> list[SoundFile]:
     return files
 
 
-def _claim(folder: Path, plan: Recipe, resume: bool, start: Path | None) -> None:
+def _claim(folder: Path, plan: Recipe, resume: bool, start: str | None) -> None:
     """See to it that nobody's training is lost or continued with other settings."""
     begun = (folder / CHECKPOINT).exists()
     if begun and not resume:

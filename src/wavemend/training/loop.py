@@ -79,17 +79,28 @@ class Training:
         own = self.progress.step * self.recipe.run.batch * self.recipe.scenes.seconds / 3600
         return self.progress.hours_before + own
 
-    def begin_with(self, folder: Path) -> None:
-        """Begin with the weights of another training's folder. InputError where they do not fit."""
-        held = load(folder / CHECKPOINT)
+    @property
+    def seconds(self) -> float:
+        """Time spent, by the training that this one began with too."""
+        return self.progress.seconds_before + self.progress.seconds
+
+    def begin_with(self, path: Path) -> None:
+        """Begin with the weights of another training's checkpoint, or of `keep`.
+
+        InputError where they do not fit.
+        """
+        held = load(path)
         try:
             self.network.adopt(held["average"])
+            self.progress.hours_before, self.progress.seconds_before = held["hours"], held["seconds"]
         except (KeyError, ValueError) as error:
-            raise InputError(f"{folder}: cannot begin with this training: {error}") from None
+            raise InputError(f"{path}: cannot begin with these weights: {error}") from None
         self.average = Average(self.network, self.recipe.run.ema)
-        before = Progress(**held["progress"])
-        self.progress.hours_before = held["hours"]
-        self.progress.seconds_before = before.seconds_before + before.seconds
+
+    def keep(self, path: Path) -> None:
+        """Write the best averaged weights and what they cost, for others to begin with."""
+        best = load(self.folder / BEST)["average"]
+        save(path, {"average": best, "hours": self.hours_of_sound, "seconds": self.seconds})
 
     def resume(self) -> None:
         """Go on from the checkpoint. InputError where there is none, or one of another network."""
@@ -182,6 +193,7 @@ class Training:
             "optimiser": self.optimiser.state_dict(),
             "progress": asdict(self.progress),
             "hours": self.hours_of_sound,
+            "seconds": self.seconds,
         }
         save(self.folder / CHECKPOINT, held)
 

@@ -71,7 +71,7 @@ class Run:
     clip: float = 1.0
     ema: float = 0.999
     validate: int = 500
-    validation_scenes: int = 64
+    validation_scenes: int = 128
     save: int = 200
     patience: int = 0
     workers: int = 1
