@@ -235,7 +235,7 @@ def test_both_networks_are_shipped_and_the_larger_is_the_default() -> None:
     assert set(models()) == {"live", "studio"}
     assert DENOISE.params["model"].default == "studio"
     assert Model.load("live").card.latency_ms <= 20.0
-    assert {path.suffix for path in SHIPPED.iterdir()} == {".onnx", ".json", ".md"}
+    assert {path.suffix for path in SHIPPED.iterdir()} == {".onnx", ".json", ".pt", ".md"}
 
 
 @SHIPS
