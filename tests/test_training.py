@@ -119,7 +119,7 @@ def test_spectra_give_the_sound_back(samples: int, turn: float) -> None:
     # all but the bin that is left out, at the highest frequency
     tone = torch.sin(torch.arange(samples) * turn) * torch.hann_window(samples + 2, periodic=False)[1:-1]
     spectra = transform.analyse(torch.stack((tone, -2 * tone)))
-    assert spectra.shape == (2, transform.count(samples), 128, 2)
+    assert spectra.shape == (2, transform.frames.count(samples), 128, 2)
     back = transform.synthesise(spectra, samples)
     error = (back - torch.stack((tone, -2 * tone))).square().mean().sqrt()
     assert float(error) < 0.02 * float(tone.square().mean().sqrt()) + 1e-5 or samples < 64

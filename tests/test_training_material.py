@@ -14,9 +14,10 @@ from wavemend.core.dsp import resample
 from wavemend.core.encode import can_encode_opus, decode_clip, encode_clip
 from wavemend.core.hook import Event
 from wavemend.errors import InputError, MediaError
-from wavemend.training.bank import RATE, Bank, measure_bandwidth, mixdown
+from wavemend.training.bank import Bank, measure_bandwidth, mixdown
 from wavemend.training.material import VALID_SHARE, SoundFile, read_material
 from wavemend.training.shards import read_shards, write_shards
+from wavemend.training.spectra import RATE
 
 STEP = 1 / 32767
 

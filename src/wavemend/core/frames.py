@@ -50,6 +50,10 @@ class Frames:
         """Frames that have a say in a sample."""
         return self.synthesis // self.hop
 
+    def count(self, samples: int) -> int:
+        """Frames that a sound of so many samples has a part in, silence before and after it."""
+        return -(-samples // self.hop) + self.overlap - 1
+
     @cached_property
     def analysis(self) -> Window:
         """Rises over the old samples, falls over the newest synthesis/2; (n_fft,), energy 1."""

@@ -27,15 +27,14 @@ from wavemend.core.jsonable import from_plain
 from wavemend.core.types import Samples
 from wavemend.errors import DeviceError, InputError, MediaError
 from wavemend.training.material import SoundFile
+from wavemend.training.spectra import RATE, Mono
 
 VERSION = 1
-RATE = 48_000
 PEAK = 0.9 * 32767
 PIECE_SECONDS = 600  # longer recordings become several clips: memory stays small
 FELT = 1e-6  # a peak below -120 dBFS is silence
 LOST_DB = 6.0  # in the mean of channels, before one of them is taken instead
 
-Mono = npt.NDArray[np.float32]
 Stored = npt.NDArray[np.int16]
 
 

@@ -17,7 +17,7 @@ from wavemend.core.params import suggest
 from wavemend.errors import InputError
 from wavemend.training.bank import Bank
 from wavemend.training.export import export
-from wavemend.training.loop import BEST, CHECKPOINT, Training, load, machine
+from wavemend.training.loop import CHECKPOINT, Training, machine
 from wavemend.training.material import SoundFile, read_material
 from wavemend.training.recipe import Recipe, read_recipe
 from wavemend.training.shards import read_shards
@@ -83,8 +83,7 @@ def train(
     elif start is not None:
         training.begin_with(find_start(start))
     reason = training.run(minutes, hook)
-    best = load(folder / BEST)
-    training.average.network.load_state_dict(best["average"])
+    figures = training.keep(folder / f"{plan.model.name}.pt")
     cost = Cost(
         round(training.hours_of_sound, 3),
         round(training.seconds / 60, 2),
@@ -92,8 +91,7 @@ def train(
         machine(training.device),
     )
     network = training.average.network.cpu()
-    training.keep(folder / f"{plan.model.name}.pt")
-    path, card = export(network, plan, sound.sources("train"), cost, best["figures"], folder)
+    path, card = export(network, plan, sound.sources("train"), cost, figures, folder)
     return reason, path, card
 
 

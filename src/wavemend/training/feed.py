@@ -33,9 +33,8 @@ class _Rendered(Dataset[dict[str, Any]]):
 
 def silent_frames(example: Example, frames: Frames) -> npt.NDArray[np.bool_]:
     """Frames of the network whose samples are all silent in the target, as Transform counts frames."""
-    count = -(-len(example.target) // frames.hop) + frames.overlap - 1
     heard = np.concatenate(([0], np.cumsum(~example.silent)))
-    stop = (np.arange(count) + 1) * frames.hop
+    stop = (np.arange(frames.count(len(example.target))) + 1) * frames.hop
     first = np.clip((stop - frames.n_fft) // FRAME, 0, len(example.silent))
     last = np.clip(-(-stop // FRAME), 0, len(example.silent))
     return np.asarray(heard[last] == heard[first])

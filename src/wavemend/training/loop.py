@@ -97,10 +97,15 @@ class Training:
             raise InputError(f"{path}: cannot begin with these weights: {error}") from None
         self.average = Average(self.network, self.recipe.run.ema)
 
-    def keep(self, path: Path) -> None:
-        """Write the best averaged weights and what they cost, for others to begin with."""
-        best = load(self.folder / BEST)["average"]
-        save(path, {"average": best, "hours": self.hours_of_sound, "seconds": self.seconds})
+    def keep(self, path: Path) -> dict[str, float]:
+        """Take the best averaged weights, and write them and what they cost, for others to begin with.
+
+        Returns the figures of these weights.
+        """
+        best = load(self.folder / BEST)
+        self.average.network.load_state_dict(best["average"])
+        save(path, {"average": best["average"], "hours": self.hours_of_sound, "seconds": self.seconds})
+        return dict(best["figures"])
 
     def resume(self) -> None:
         """Go on from the checkpoint. InputError where there is none, or one of another network."""
@@ -123,8 +128,9 @@ class Training:
             parts = self._learn(batch)
             state = self.progress
             state.step += 1
-            state.seconds = before + time.monotonic() - began
-            spent = (time.monotonic() - began) / (60 * minutes) if minutes else 0.0
+            elapsed = time.monotonic() - began
+            state.seconds = before + elapsed
+            spent = elapsed / (60 * minutes) if minutes else 0.0
             self._log(parts)
             self._tell(hook, max(state.step / run.steps, min(spent, 1.0)))
             if state.step % run.validate == 0 or state.step == run.steps:

@@ -20,8 +20,9 @@ import numpy as np
 from wavemend.core.encode import can_encode_opus, decode_clip, encode_clip
 from wavemend.core.jsonable import from_plain
 from wavemend.errors import DeviceError, InputError, MediaError
-from wavemend.training.bank import RATE, Bank, Clip, Entry, Stored, read_index
+from wavemend.training.bank import Bank, Clip, Entry, Stored, read_index
 from wavemend.training.material import ROLES
+from wavemend.training.spectra import RATE
 
 VERSION = 1
 EXCERPT_SECONDS = 10.0

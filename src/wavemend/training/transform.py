@@ -16,14 +16,10 @@ class Transform:
         self._analysis = torch.from_numpy(frames.analysis).to(device)
         self._synth = torch.from_numpy(frames.synth).to(device)
 
-    def count(self, samples: int) -> int:
-        """Frames that `samples` samples have a part in."""
-        return -(-samples // self.frames.hop) + self.frames.overlap - 1
-
     def analyse(self, sound: Tensor) -> Tensor:
         """Spectra without the bin at the Nyquist frequency."""
         hop, n_fft = self.frames.hop, self.frames.n_fft
-        count = self.count(sound.shape[1])
+        count = self.frames.count(sound.shape[1])
         padded = torch.nn.functional.pad(sound, (n_fft - hop, count * hop - sound.shape[1]))
         spectra = torch.fft.rfft(padded.unfold(1, n_fft, hop) * self._analysis)
         return torch.view_as_real(spectra)[:, :, :-1]
