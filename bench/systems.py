@@ -117,7 +117,7 @@ OWN_MODELS = "WAVEMEND_MODELS"
 def variants() -> dict[str, dict[str, Any]]:
     """Our denoisers: a name, and the options of the repair `denoise` that choose it."""
     paths = [path for path in os.environ.get(OWN_MODELS, "").split(",") if path]
-    named = {name: {"model": name} for name in models()}
+    named = {name: {"model": name} for name in models("denoise")}
     given = {Path(path).stem: {"model": path} for path in paths}
     return {**named, **given, "classic": {"model": "classic"}}
 

@@ -149,6 +149,26 @@ def test_pairs_come_as_they_are() -> None:
     assert np.abs(noise_of(example)).max() > 0.01
 
 
+def test_what_is_told_of_the_content_is_true() -> None:
+    told: dict[str, set[float]] = {}
+    scenes = Scenes(BANK, Settings(seconds=0.5, clean=0.0), 3)
+    for index in range(300):
+        drawn = scenes.drawn(index)
+        stolen = any(noise["kind"] == "music" for noise in drawn["noises"])
+        told.setdefault("under music" if stolen else drawn["target"], set()).add(drawn["content"])
+    assert told["music"] == told["both"] == {0.0, 1.0}
+    assert told["speech"] == {-1.0, 0.0, 1.0} and told["under music"] == {-1.0}
+    known = Settings(seconds=0.5, untold=0.0, music_possible=0.0, targets={"speech": 1.0})
+    assert {Scenes(BANK, known, 3).drawn(index)["content"] for index in range(30)} == {-1.0}
+
+
+def test_music_may_be_what_is_unwanted() -> None:
+    alone = Settings(seconds=1.0, clean=0.0, targets={"speech": 1.0}, speech_noises={"music": 1.0})
+    example = Scenes(BANK, alone, 2)[0]
+    assert example.kind == "speech/music" and example.content == -1.0
+    assert np.abs(noise_of(example)).max() > 0.001
+
+
 def test_silence_has_noise_and_no_target() -> None:
     example = Scenes(BANK, Settings(seconds=1.0, targets={"silence": 1.0}), 1)[0]
     assert not example.target.any()

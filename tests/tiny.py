@@ -53,19 +53,27 @@ def card(sha256: str = "", **changes: Any) -> Card:
 
 
 def write(
-    folder: Path, name: str = "tiny", knee: float = 1e-4, fixed: float | None = None, **changes: Any
+    folder: Path,
+    name: str = "tiny",
+    knee: float = 1e-4,
+    fixed: float | None = None,
+    told: bool = False,
+    **changes: Any,
 ) -> Path:
-    """NAME.onnx and NAME.json in `folder`; the path of the first. `fixed` is a constant mask."""
+    """NAME.onnx and NAME.json in `folder`; the path of the first.
+
+    `fixed` is a constant mask. A network that is `told` the content halves the mask of speech.
+    """
     made = card(name=name, **changes)
     path = folder / f"{name}.onnx"
-    model = _graph(made, knee, fixed)
+    model = _graph(made, knee, fixed, told)
     checker.check_model(model)
     save(model, path)
     write_card(path.with_suffix(".json"), card(file_sha256(path), name=name, **changes))
     return path
 
 
-def _graph(made: Card, knee: float, fixed: float | None) -> Any:
+def _graph(made: Card, knee: float, fixed: float | None, told: bool) -> Any:
     count, bins = made.frames_per_call, made.bins
     nodes, constants = [], []
 
@@ -96,6 +104,10 @@ def _graph(made: Card, knee: float, fixed: float | None) -> Any:
                 [node("Mul", [gain, constant(f"no{k}", 0)], f"none{k}"), constant(f"fix{k}", fixed)],
                 f"fixed{k}",
             )
+        if told:
+            share = node("Mul", ["content", constant(f"quarter{k}", 0.25)], f"share{k}")
+            whole = node("Add", [share, constant(f"rest{k}", 0.75)], f"told{k}")
+            gain = node("Mul", [gain, whole], f"toldgain{k}")
         angle = node("Mul", [node("Sub", [one, gain], f"less{k}"), turn], f"angle{k}")
         if fixed is not None:
             angle = node("Mul", [angle, constant(f"straight{k}", 0)], f"angle0{k}")
@@ -112,7 +124,8 @@ def _graph(made: Card, knee: float, fixed: float | None) -> Any:
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [value("spectrum", TensorProto.FLOAT, cells), value("state", TensorProto.FLOAT, state)],
+        [value("spectrum", TensorProto.FLOAT, cells), value("state", TensorProto.FLOAT, state)]
+        + ([value("content", TensorProto.FLOAT, [1, 1])] if told else []),
         [value("mask", TensorProto.FLOAT, cells), value("next_state", TensorProto.FLOAT, state)],
         constants,
     )

@@ -193,7 +193,8 @@ def list_(model: str | None, as_json: bool) -> None:
 @click.option(
     "--bank", type=click.Path(path_type=Path), help="where the decoded sound is kept; default: OUT/bank"
 )
-@click.option("--threads", type=click.IntRange(min=1), help="default: as many as there are processors")
+@click.option("--threads", type=click.IntRange(min=1), help="of each process; default: all processors")
+@click.option("--processes", type=click.IntRange(min=1), default=1, help="that share every batch; default: 1")
 def train(
     recipe: str,
     data: tuple[Path, ...],
@@ -204,6 +205,7 @@ def train(
     device: str,
     bank: Path | None,
     threads: int | None,
+    processes: int,
 ) -> None:
     """Train a network by RECIPE, a .toml file or the name of one of ours, on sound of your own."""
     if importlib.util.find_spec("torch") is None:
@@ -221,6 +223,7 @@ def train(
             device=device,
             bank=bank,
             threads=threads,
+            processes=processes,
             hook=hook,
         )
     click.echo(f"{reason}; {card.training.steps} steps, {card.training.hours_of_sound:g} hours of sound")

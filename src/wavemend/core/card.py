@@ -17,7 +17,8 @@ from wavemend.core.jsonable import from_plain, to_plain
 from wavemend.core.text import write_text
 from wavemend.errors import InputError
 
-TASKS = ("denoise",)
+ANSWERS = {"denoise": "mask", "content": "odds"}
+"""What a network is for, and what it gives (engine.model)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,8 @@ class Card:
     sha256: str
 
     def __post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise InputError(f"the task '{self.task}' is not known; known are {', '.join(TASKS)}")
+        if self.task not in ANSWERS:
+            raise InputError(f"the task '{self.task}' is not known; known are {', '.join(ANSWERS)}")
         if min(self.sample_rate, self.n_fft, self.hop, self.synthesis) < 1:
             raise InputError("sample_rate, n_fft, hop and synthesis must be at least 1")
         if self.bins != self.frames.bins:

@@ -21,7 +21,8 @@ Options = Mapping[str, Any]
 class Parameter(Protocol):
     """What a user may set, whatever kind of value it takes.
 
-    `only_with` names another parameter and the one value of it with which this one is read.
+    `only_with` names another parameter and the one value of it with which this one is read, `unless`
+    one with which it is not.
     """
 
     @property
@@ -35,6 +36,9 @@ class Parameter(Protocol):
 
     @property
     def only_with(self) -> tuple[str, str] | None: ...
+
+    @property
+    def unless(self) -> tuple[str, str] | None: ...
 
     @property
     def range(self) -> str:
@@ -64,6 +68,7 @@ class Param:
     whole: bool = False
     only_with: tuple[str, str] | None = None
     default_with: tuple[str, str, float] | None = None
+    unless: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         for default in (self.default, self.default_with[2] if self.default_with else self.default):
@@ -97,7 +102,7 @@ class Param:
             "unit": self.unit,
             "help": self.help,
             **({"default_with": list(self.default_with)} if self.default_with else {}),
-            **_condition(self.only_with),
+            **_conditions(self),
         }
 
 
@@ -110,6 +115,7 @@ class Choice:
     help: str
     suffix: str = ""
     only_with: tuple[str, str] | None = None
+    unless: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         self.check("a choice", "the default", self.default)
@@ -136,18 +142,20 @@ class Choice:
             "choices": list(self.choices),
             "suffix": self.suffix,
             "help": self.help,
-            **_condition(self.only_with),
+            **_conditions(self),
         }
 
 
-def _condition(only_with: tuple[str, str] | None) -> dict[str, Any]:
-    return {"only_with": list(only_with)} if only_with else {}
+def _conditions(param: Parameter) -> dict[str, Any]:
+    held = {"only_with": param.only_with, "unless": param.unless}
+    return {name: list(condition) for name, condition in held.items() if condition}
 
 
 def about(param: Parameter) -> str:
     """The help of a parameter, with the condition under which it is read."""
-    condition = " = ".join(param.only_with) if param.only_with else ""
-    return f"{param.help} (only with {condition})" if condition else param.help
+    held = {"only with": param.only_with, "not with": param.unless}
+    said = [f" ({words} {' = '.join(condition)})" for words, condition in held.items() if condition]
+    return param.help + "".join(said)
 
 
 def defaults(param: Parameter) -> str:
@@ -175,13 +183,12 @@ def resolve(owner: str, params: Mapping[str, Parameter], given: Mapping[str, Any
         if isinstance(param, Param) and param.default_with and name not in given:
             other, value, default = param.default_with
             checked[name] = default if checked[other] == value else checked[name]
-        if param.only_with is None or checked[param.only_with[0]] == param.only_with[1]:
-            continue
-        if checked.pop(name) != param.default:
-            other, needed = param.only_with
-            raise InputError(
-                f"{owner}: {name} is read only with {other} = {needed}, not with {checked[other]}"
-            )
+        for condition, wanted, words in ((param.only_with, True, "only"), (param.unless, False, "not")):
+            if condition is None or (checked[condition[0]] == condition[1]) == wanted:
+                continue
+            if checked.pop(name) != param.default:
+                other, value = condition
+                raise InputError(f"{owner}: {name} is {words} read with {other} = {value}")
     return checked
 
 

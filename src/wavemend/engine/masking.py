@@ -8,6 +8,7 @@ All channels get one mask, so that the stereo image does not move.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil
 
 import numpy as np
@@ -17,21 +18,30 @@ from scipy import fft
 from wavemend.core.blocks import Queue
 from wavemend.core.resample import Ratio, Resampler
 from wavemend.core.types import Format, Samples
+from wavemend.engine.hearing import AHEAD_S, Ear
 from wavemend.engine.model import Model
 
 Spectra = npt.NDArray[np.complex64]
+
+
+def unknown(sample: int) -> float:
+    """Nothing is known of what belongs to the recording."""
+    return 0.0
 
 
 class Difference:
     """Blocks at the network's rate in, what its mask changes out: masked - given, aligned and as long.
 
     The magnitude of the mask is held between `least` and 1. Before the recording and
-    after it the network hears silence.
+    after it the network hears silence. `content` says, from -1 to 1, what belongs to the
+    recording at a sample.
     """
 
-    def __init__(self, model: Model, channels: int, least: float) -> None:
+    def __init__(
+        self, model: Model, channels: int, least: float, content: Callable[[int], float] = unknown
+    ) -> None:
         self._card, self._running, self._frames = model.card, model.open(), model.card.frames
-        self._channels, self._least = channels, np.float32(least)
+        self._channels, self._least, self._content = channels, np.float32(least), content
         self._lead = self._frames.n_fft - self._frames.hop  # silence before the first frame ends
         self._held = Queue(channels)
         self._held.append(np.zeros((channels, self._lead), np.float32))
@@ -80,7 +90,8 @@ class Difference:
         cut = [given[:, at : at + frames.n_fft] for at in range(0, self.call, frames.hop)]
         spectra = fft.rfft(np.stack(cut, axis=1) * frames.analysis, axis=2)
         mask = self._running.step(
-            _heard(spectra)[:, : frames.bins].view(np.float32).reshape(-1, frames.bins, 2)
+            _heard(spectra)[:, : frames.bins].view(np.float32).reshape(-1, frames.bins, 2),
+            self._content(start),
         )
         gain = self._gain(np.ascontiguousarray(mask).view(np.complex64)[..., 0])
         early = max(self._card.lookahead_frames - (self._calls - 1) * len(gain), 0)
@@ -128,14 +139,21 @@ def _heard(spectra: Spectra) -> Spectra:
 class Masked:
     """The stream that a network makes of a recording. Its noise is lowered by `floor_db` at most.
 
-    At the network's own rate a sample waits for card.latency_ms; at other rates for
-    the two changes of rate besides, about 6 ms.
+    `content` is told to the network, or `ear` finds it out, and hears AHEAD_S ahead if the network
+    looks ahead at all. But for that, at the network's own rate a sample waits for
+    card.latency_ms; at other rates for the two changes of rate besides, about 6 ms.
     """
 
-    def __init__(self, format: Format, model: Model, floor_db: float) -> None:
-        self._dry = Queue(format.channels)
-        self._difference = Difference(model, format.channels, 10 ** (-floor_db / 20))
+    def __init__(
+        self, format: Format, model: Model, floor_db: float, content: float = 0.0, ear: Model | None = None
+    ) -> None:
+        self._dry, self._waits = Queue(format.channels), Queue(format.channels)
+        self._ear = Ear(ear, format.channels, AHEAD_S * (model.card.lookahead_frames > 0)) if ear else None
+        told = self._ear.content if self._ear else lambda sample: content
+        self._difference = Difference(model, format.channels, 10 ** (-floor_db / 20), told)
         call, delay = self._difference.call, self._difference.delay
+        if self._ear:
+            delay += self._ear.ahead
         self._up = self._down = None
         self.latency = call + delay
         rate = model.card.sample_rate
@@ -150,15 +168,30 @@ class Masked:
 
     def push(self, block: Samples) -> Samples:
         self._dry.append(block)
-        changed = self._difference.push(self._up.push(block) if self._up else block)
+        changed = self._told(self._up.push(block) if self._up else block)
         return self._added(self._down.push(changed) if self._down else changed)
 
     def flush(self) -> Samples:
-        parts = [self._difference.push(self._up.flush())] if self._up else []
+        parts = [self._told(self._up.flush())] if self._up else []
+        if self._ear:
+            self._ear.flush()
+            parts.append(self._difference.push(self._waits.view(self._waits.start, self._waits.stop)))
         changed = np.concatenate([*parts, self._difference.flush()], axis=1)
         if self._down:
             changed = np.concatenate((self._down.push(changed), self._down.flush()), axis=1)
         return self._added(changed)
+
+    def _told(self, block: Samples) -> Samples:
+        """What the network makes of sound of which the ear knows what it is."""
+        if not self._ear:
+            return self._difference.push(block)
+        self._ear.push(block)
+        self._waits.append(block)
+        start = self._waits.start
+        stop = max(self._waits.stop - self._ear.ahead, start)
+        ready = self._waits.view(start, stop)
+        self._waits.drop(stop)
+        return self._difference.push(ready)
 
     def _added(self, changed: Samples) -> Samples:
         start = self._dry.start

@@ -4,10 +4,12 @@ What a network takes and gives, in calls that follow each other, as float32:
 
     spectrum  (1, frames_per_call, bins, 2)  in   real and imaginary part of the frames of core.frames
     state     (1, state_size)                in   zeros at the start, then the last call's next_state
-    mask      (1, frames_per_call, bins, 2)  out  complex gain, magnitude 0 to 1
+    content   (1, 1)                         in   a denoiser's, if it has it: -1 speech alone, 1 music too
+    mask      (1, frames_per_call, bins, 2)  out  a denoiser's: complex gain, magnitude 0 to 1
+    odds      (1, frames_per_call)           out  a listener's: log odds that music belongs to the recording
     next_state (1, state_size)               out
 
-A mask belongs to the frame that came in `lookahead_frames` earlier. Nothing of ONNX Runtime is
+An answer belongs to the frame that came in `lookahead_frames` earlier. Nothing of ONNX Runtime is
 loaded before a network is run.
 """
 
@@ -21,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wavemend.core.card import Card, file_sha256, read_card
+from wavemend.core.card import ANSWERS, Card, file_sha256, read_card
 from wavemend.core.params import suggest
 from wavemend.errors import DeviceError, InputError
 
@@ -31,24 +33,42 @@ SUFFIX = ".onnx"
 Values = npt.NDArray[np.float32]
 
 
+def shapes(card: Card) -> dict[str, list[int]]:
+    """Of all that networks take and give, by name."""
+    cells, state = [1, card.frames_per_call, card.bins, 2], [1, card.state_size]
+    return {
+        "spectrum": cells,
+        "state": state,
+        "content": [1, 1],
+        "mask": cells,
+        "odds": cells[:2],
+        "next_state": state,
+    }
+
+
 class Running:
     """A network in the middle of a recording: what it remembers lies here."""
 
     def __init__(self, model: Model) -> None:
-        self._session, self._path = model.session, model.path
+        self._session, self._path, self._answer = model.session, model.path, ANSWERS[model.card.task]
+        self._shape = shapes(model.card)[self._answer]
         self._state = np.zeros((1, model.card.state_size), np.float32)
+        self._told = model.told
 
-    def step(self, spectrum: Values) -> Values:
-        """The mask, (frames_per_call, bins, 2), for the next frames of this shape.
+    def step(self, spectrum: Values, content: float = 0.0) -> Values:
+        """The mask, or the odds, for the next frames, (frames_per_call, bins, 2).
 
         Raises InputError where the network gives what is no number.
         """
-        mask, self._state = self._session.run(
-            ("mask", "next_state"), {"spectrum": spectrum[np.newaxis], "state": self._state}
-        )
-        if mask.shape[1:] != spectrum.shape or not np.isfinite(mask).all():
-            raise InputError(f"{self._path}: the model gave no mask of finite numbers, {spectrum.shape}")
-        return np.asarray(mask[0], np.float32)
+        given = {"spectrum": spectrum[np.newaxis], "state": self._state}
+        if self._told:
+            given["content"] = np.full((1, 1), content, np.float32)
+        answer, self._state = self._session.run((self._answer, "next_state"), given)
+        if list(answer.shape) != self._shape or not np.isfinite(answer).all():
+            raise InputError(
+                f"{self._path}: the model gave no {self._answer} of finite numbers, {self._shape}"
+            )
+        return np.asarray(answer[0], np.float32)
 
 
 @dataclass(frozen=True)
@@ -77,6 +97,11 @@ class Model:
     def open(self) -> Running:
         """The network at the start of a recording."""
         return Running(self)
+
+    @property
+    def told(self) -> bool:
+        """Whether it takes what belongs to the recording."""
+        return any(one.name == "content" for one in self.session.get_inputs())
 
     @cached_property
     def session(self) -> Any:
@@ -107,13 +132,15 @@ class Model:
         return session
 
     def _check(self, session: Any) -> None:
-        card = self.card
-        cells, state = [1, card.frames_per_call, card.bins, 2], [1, card.state_size]
-        for what, has, wants in (
-            ("inputs", session.get_inputs(), {"spectrum": cells, "state": state}),
-            ("outputs", session.get_outputs(), {"mask": cells, "next_state": state}),
+        shape, answer = shapes(self.card), ANSWERS[self.card.task]
+        inputs = ["spectrum", "state"]
+        if answer == "mask" and any(one.name == "content" for one in session.get_inputs()):
+            inputs.append("content")
+        for what, has, names in (
+            ("inputs", session.get_inputs(), inputs),
+            ("outputs", session.get_outputs(), [answer, "next_state"]),
         ):
-            found = {one.name: one.shape for one in has}
+            found, wants = {one.name: one.shape for one in has}, {name: shape[name] for name in names}
             if found != wants or any(one.type != "tensor(float)" for one in has):
                 raise InputError(
                     f"{self.path}: its {what} are {found}; by its card they are {wants}, float32"
@@ -129,6 +156,8 @@ def _loaded(path: Path, changed: int) -> Model:
     return Model(card, path)
 
 
-def models() -> tuple[str, ...]:
-    """The names of the networks that are shipped."""
-    return tuple(sorted(path.stem for path in SHIPPED.glob(f"*{SUFFIX}")))
+@lru_cache(maxsize=8)
+def models(task: str = "") -> tuple[str, ...]:
+    """The names of the networks that are shipped; of one task where it is given."""
+    found = sorted(SHIPPED.glob(f"*{SUFFIX}"))
+    return tuple(path.stem for path in found if task in ("", read_card(path.with_suffix(".json")).task))

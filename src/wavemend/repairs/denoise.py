@@ -16,6 +16,10 @@ Method:   a network hears short-time spectra and says what part of each cell is 
           time-frequency block thresholding", IEEE TSP 2008.
 Channels: all get the same gain, so that the stereo image stays in its place: of a network, what
           their mean power asks for, of `classic` the largest that any of them asks for.
+Content:  what is noise beside speech may be all that is wanted elsewhere: a bell, a dog, a motor. By
+          default a small network listens (`auto`), six seconds ahead with `studio`, not at all with
+          `live`; speech alone is taken for granted only where nothing around sounds like music.
+          `any` keeps whatever may be wanted.
 Models:   `wavemend list` says what each network is, how long a sample waits in it, and what it
           learned from; a network of your own is used by path, with its card beside it.
 """
@@ -38,15 +42,20 @@ from wavemend.errors import InputError
 from wavemend.repairs import Repair
 
 CLASSIC = "classic"
-NAMES = (*models(), CLASSIC)
+NAMES = (*models("denoise"), CLASSIC)
 BEST = "studio"  # for files, where a sample may wait
 ALONE = ("model", CLASSIC)
+EAR = "ear"
+TOLD = {"speech": -1.0, "any": 0.0, "music": 1.0}
+HEARD = "auto"
 
 
 def build(format: Format, findings: Sequence[Finding], options: Options) -> Stream:
     """One stream for all channels."""
     if options["model"] != CLASSIC:
-        return Masked(format, Model.load(options["model"]), options["floor_db"])
+        model, content = Model.load(options["model"]), TOLD.get(options["content"], 0.0)
+        ear = Model.load(EAR) if listens(options) and model.told else None
+        return Masked(format, model, options["floor_db"], content, ear)
     return Wiener(
         format,
         floors_of(format, findings),
@@ -77,12 +86,18 @@ def floors_of(format: Format, findings: Sequence[Finding]) -> npt.NDArray[np.flo
     return np.array(rows)
 
 
+def listens(options: Options) -> bool:
+    """Whether the ear is asked what belongs to the recording."""
+    return options["content"] == HEARD and EAR in models("content")
+
+
 def rests_on(options: Options) -> dict[str, str]:
     """The weights; InputError unless they are there, with the card that belongs to them."""
     if options["model"] == CLASSIC:
         return {}
-    card = Model.load(options["model"]).card
-    return {f"model {card.name}": f"{card.version}, sha256 {card.sha256}"}
+    names = [options["model"], *([EAR] if listens(options) else [])]
+    cards = [Model.load(name).card for name in names]
+    return {f"model {card.name}": f"{card.version}, sha256 {card.sha256}" for card in cards}
 
 
 REPAIR = Repair(
@@ -93,6 +108,12 @@ REPAIR = Repair(
     own_params={
         "model": Choice(
             BEST if BEST in NAMES else CLASSIC, NAMES, "what tells sound from noise", suffix=SUFFIX
+        ),
+        "content": Choice(
+            HEARD,
+            (HEARD, *TOLD),
+            "what belongs to the recording; beside speech alone, all else is noise",
+            unless=ALONE,
         ),
         "floor_db": Param(
             24.0,

@@ -170,7 +170,8 @@ def of_catalogue() -> str:
 def _model_lines(card: Card) -> list[str]:
     """A network in two lines: what it is, and what was measured."""
     figures = ", ".join(f"{name} {value:g}" for name, value in list(card.figures.items())[:2])
-    about = f"{card.parameters:,} parameters, a sample waits {card.latency_ms:.0f} ms, {card.licence}"
+    waits = f"a sample waits {card.latency_ms:.0f} ms, " if card.task == "denoise" else ""
+    about = f"{card.parameters:,} parameters, {waits}{card.licence}"
     return [f"  {card.name}: {card.title} ({about})", *([f"      {figures}"] if figures else [])]
 
 
@@ -182,8 +183,8 @@ def of_card(card: Card) -> str:
         f"  version {card.version}, task {card.task}, licence {card.licence}",
         f"  {card.parameters:,} parameters, seed {card.seed}, sha256 {card.sha256}",
         f"  hears {card.bins} bins of {card.n_fft} samples every {card.hop} at {card.sample_rate} Hz,",
-        f"  {card.frames_per_call} at once and {card.lookahead_frames} ahead; a sample waits "
-        f"{card.latency_ms:.1f} ms",
+        f"  {card.frames_per_call} at once and {card.lookahead_frames} ahead"
+        + (f"; a sample waits {card.latency_ms:.1f} ms" if card.task == "denoise" else ""),
         f"  trained for {cost.minutes:g} minutes, {cost.steps} steps and {cost.hours_of_sound:g} hours of "
         f"sound on {cost.machine}",
         "Measured:",

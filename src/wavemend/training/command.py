@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from wavemend.training.loop import CHECKPOINT, Training, machine
 from wavemend.training.material import SoundFile, read_material
 from wavemend.training.recipe import Recipe, read_recipe
 from wavemend.training.shards import read_shards
+from wavemend.training.team import Team, lead
 
 BANK = "bank"
 RECIPE = "recipe.toml"
@@ -58,6 +60,7 @@ def train(
     device: str = "cpu",
     bank: Path | None = None,
     threads: int | None = None,
+    processes: int = 1,
     hook: Hook = silent,
 ) -> tuple[str, Path, Card]:
     """Train as the recipe says, and export what came out; why it ended, the .onnx and its card.
@@ -65,24 +68,26 @@ def train(
     `data` are manifests (.csv) and folders, or shards (.zip), decoded once into `bank`, by
     default folder/bank; without `data` the bank that is there is used. With `minutes` the
     training ends when that time is up, and goes on later with `resume`. `start` is the folder
-    of a training, or the name of a shipped model, whose weights this one begins with. Raises
+    of a training, or the name of a shipped model, whose weights this one begins with. `processes`
+    share every batch, each with its threads, by default as many as there are cores for it. Raises
     InputError for what cannot be used.
     """
     plan = read_recipe(recipe)
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("there is no CUDA device here; use --device cpu")
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    if processes > 1 and device != "cpu":
+        raise InputError("several processes train on the processor only; leave out --processes")
+    threads = threads or max((os.cpu_count() or 1) // processes, 1)
+    torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, plan, resume, start)
     where = bank or folder / BANK
     sound = _sound(plan, data, where, hook)
     (folder / RECIPE).write_text(plan.text, encoding="utf-8")
-    training = Training(plan, sound, folder, torch.device(device))
-    if resume:
-        training.resume()
-    elif start is not None:
-        training.begin_with(find_start(start))
-    reason = training.run(minutes, hook)
+    follow = partial(_follow, plan, where, folder, resume, start, threads)
+    with lead(processes, follow) as team:
+        training = _begun(Training(plan, sound, folder, torch.device(device), team), resume, start)
+        reason = training.run(minutes, hook)
     figures = training.keep(folder / f"{plan.model.name}.pt")
     cost = Cost(
         round(training.hours_of_sound, 3),
@@ -93,6 +98,22 @@ def train(
     network = training.average.network.cpu()
     path, card = export(network, plan, sound.sources("train"), cost, figures, folder)
     return reason, path, card
+
+
+def _begun(training: Training, resume: bool, start: str | None) -> Training:
+    if resume:
+        training.resume()
+    elif start is not None:
+        training.begin_with(find_start(start))
+    return training
+
+
+def _follow(
+    plan: Recipe, bank: Path, folder: Path, resume: bool, start: str | None, threads: int, team: Team
+) -> None:
+    """What the other processes of a team do."""
+    torch.set_num_threads(threads)
+    _begun(Training(plan, Bank.open(bank), folder, torch.device("cpu"), team), resume, start).run()
 
 
 def _sound(plan: Recipe, data: Sequence[Path], where: Path, hook: Hook) -> Bank:

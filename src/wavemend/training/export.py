@@ -11,10 +11,10 @@ import numpy as np
 import onnxruntime
 import torch
 
-from wavemend.core.card import Card, Data, Training, file_sha256, write_card
+from wavemend.core.card import ANSWERS, Card, Data, Training, file_sha256, write_card
 from wavemend.errors import InputError
 from wavemend.training.bank import Origin
-from wavemend.training.network import Denoiser
+from wavemend.training.network import Denoiser, Streaming
 from wavemend.training.recipe import Recipe
 
 TOLERANCE = 1e-3  # of a gain; at most 0.01 dB where nothing is cut
@@ -22,7 +22,7 @@ BLOCKS = 8
 
 
 def export(
-    network: Denoiser,
+    network: Streaming,
     recipe: Recipe,
     origins: Sequence[Origin],
     training: Training,
@@ -46,7 +46,7 @@ def export(
         card = Card(
             name=model.name,
             title=model.title,
-            task="denoise",
+            task=network.task,
             version=model.version,
             sample_rate=frames.sample_rate,
             n_fft=frames.n_fft,
@@ -91,23 +91,29 @@ def _complete(
         raise InputError(f"the card of the model is not complete, it lacks {'; '.join(lacking)}")
 
 
-def _write(network: Denoiser, path: Path, count: int, bins: int, size: int) -> None:
-    given = (torch.zeros(1, count, bins, 2), torch.zeros(1, size))
+def _given(network: Streaming, count: int, bins: int, size: int) -> dict[str, torch.Tensor]:
+    """What the network takes, by the names of engine.model."""
+    given = {"spectrum": torch.zeros(1, count, bins, 2), "state": torch.zeros(1, size)}
+    return given | ({"content": torch.zeros(1, 1)} if isinstance(network, Denoiser) else {})
+
+
+def _write(network: Streaming, path: Path, count: int, bins: int, size: int) -> None:
+    given = _given(network, count, bins, size)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter warns of itself
         torch.onnx.export(
             network,
-            given,
+            tuple(given.values()),
             str(path),
-            input_names=["spectrum", "state"],
-            output_names=["mask", "next_state"],
+            input_names=list(given),
+            output_names=[ANSWERS[network.task], "next_state"],
             opset_version=17,
             dynamo=False,
         )
 
 
-def check(network: Denoiser, path: Path, count: int, bins: int, size: int) -> float:
-    """Largest difference between the gains of torch and of the file, over blocks that carry their state.
+def check(network: Streaming, path: Path, count: int, bins: int, size: int) -> float:
+    """Largest difference between the answers of torch and of the file, over blocks that carry their state.
 
     Raises InputError where it is above TOLERANCE.
     """
@@ -115,15 +121,21 @@ def check(network: Denoiser, path: Path, count: int, bins: int, size: int) -> fl
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(0)
-    state, worst = np.zeros((1, size), np.float32), 0.0
-    kept = torch.zeros(1, size)
+    worst, given = 0.0, _given(network, count, bins, size)
+    kept = given["state"]
     for block in range(BLOCKS):
         level = 10.0 ** rng.uniform(-4, 0)
-        spectrum = (rng.standard_normal((1, count, bins, 2)) * level * (block != 2)).astype(np.float32)
-        mask, state = session.run(["mask", "next_state"], {"spectrum": spectrum, "state": state})
+        spectrum = rng.standard_normal((1, count, bins, 2)) * level * (block != 2)
+        given["spectrum"] = torch.from_numpy(spectrum.astype(np.float32))
+        if "content" in given:
+            given["content"] = torch.full((1, 1), float(rng.uniform(-1, 1)))
+        answer, state = session.run(
+            [ANSWERS[network.task], "next_state"], {name: value.numpy() for name, value in given.items()}
+        )
         with torch.no_grad():
-            expected, kept = network(torch.from_numpy(spectrum), kept)
-        difference = float(np.abs(mask - expected.numpy()).max())
+            expected, kept = network(*(given | {"state": kept}).values())
+        given["state"] = torch.from_numpy(state)
+        difference = float(np.abs(answer - expected.numpy()).max())
         worst = max(worst, difference if np.isfinite(difference) else np.inf)
     if worst > TOLERANCE:
         raise InputError(f"{path.stem}: ONNX Runtime and torch differ by {worst:.2g}; the file is not kept")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from multiprocessing import get_all_start_methods
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from wavemend.core.frames import Frames
+from wavemend.errors import InputError
 from wavemend.training.scenes import FRAME, Example, Scenes
+from wavemend.training.team import Team
 
 Batch = dict[str, Any]
 
@@ -27,6 +30,7 @@ class _Rendered(Dataset[dict[str, Any]]):
             "target": example.target,
             "band_hz": np.float32(example.band_hz),
             "silent": silent_frames(example, self._frames),
+            "content": np.array([example.content], np.float32),
             "kind": example.kind,
         }
 
@@ -41,21 +45,31 @@ def silent_frames(example: Example, frames: Frames) -> npt.NDArray[np.bool_]:
 
 
 class Feed:
-    """Batches of examples first, first + 1 …, always the same ones for the same index."""
+    """Batches of examples first, first + 1 …, always the same ones for the same index.
 
-    def __init__(self, scenes: Scenes, frames: Frames, batch: int, workers: int) -> None:
+    A member of a team gets its part of every batch. InputError where a batch has no equal parts.
+    """
+
+    def __init__(
+        self, scenes: Scenes, frames: Frames, batch: int, workers: int, team: Team | None = None
+    ) -> None:
         self._data = _Rendered(scenes, frames)
-        self._batch, self._workers = batch, workers
+        self._batch, self._workers, self._team = batch, workers, team or Team()
+        if batch % self._team.size:
+            raise InputError(f"a batch of {batch} cannot be shared by {self._team.size} processes")
 
     def batches(self, first: int, count: int) -> Iterator[Batch]:
         """`count` batches from the one with number `first`; each {name: (batch, ...)}."""
+        share = self._batch // self._team.size
+        starts = (n * self._batch + self._team.rank * share for n in range(first, first + count))
         loader: DataLoader[dict[str, Any]] = DataLoader(
             self._data,
-            batch_size=self._batch,
-            sampler=range(first * self._batch, (first + count) * self._batch),
+            batch_size=share,
+            sampler=[start + k for start in starts for k in range(share)],
             num_workers=self._workers,
             prefetch_factor=6 if self._workers else None,
             worker_init_fn=_alone,
+            multiprocessing_context="fork" if self._workers and "fork" in get_all_start_methods() else None,
         )
         yield from loader
 

@@ -20,16 +20,14 @@ from wavemend.errors import InputError
 from wavemend.training.average import Average
 from wavemend.training.bank import Bank
 from wavemend.training.feed import Feed
-from wavemend.training.losses import Criterion
-from wavemend.training.networks import build
+from wavemend.training.muon import Muon
 from wavemend.training.recipe import Recipe, Run
 from wavemend.training.scenes import Scenes
-from wavemend.training.transform import Transform
-from wavemend.training.validate import Validation, restore
+from wavemend.training.task import task_of
+from wavemend.training.team import Team
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
-VALIDATION_SEED = 7
 TICKS = 10_000  # of the progress that is told
 
 
@@ -53,23 +51,28 @@ class Progress:
 
 
 class Training:
-    """One run of a recipe in a folder: checkpoint.pt, best.pt, log.csv, figures.csv."""
+    """One run of a recipe in a folder: checkpoint.pt, best.pt, log.csv, figures.csv.
 
-    def __init__(self, recipe: Recipe, bank: Bank, folder: Path, device: torch.device) -> None:
-        frames = recipe.frames
-        self.recipe, self.folder, self.device = recipe, folder, device
+    Of a team, only the first process validates and writes.
+    """
+
+    def __init__(
+        self, recipe: Recipe, bank: Bank, folder: Path, device: torch.device, team: Team | None = None
+    ) -> None:
+        self.recipe, self.folder, self.device, self.team = recipe, folder, device, team or Team()
         torch.manual_seed(recipe.seed)
-        self.network = build(recipe.network, frames.bins, frames.sample_rate / frames.hop).to(device)
+        self.task = task_of(recipe, bank, device)
+        self.network = self.task.network
         self.average = Average(self.network, recipe.run.ema)
-        self.transform = Transform(frames, device)
-        self.criterion = Criterion(recipe.loss, self.transform)
         run = recipe.run
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=run.rate, betas=(0.9, 0.98), weight_decay=run.weight_decay
+        hidden = self.network.hidden()
+        others = [p for p in self.network.parameters() if all(p is not weight for weight in hidden)]
+        self.optimisers = (
+            torch.optim.AdamW(others, lr=run.rate, betas=(0.9, 0.98), weight_decay=run.weight_decay),
+            Muon(hidden, lr=run.rate, weight_decay=run.weight_decay),
         )
-        self.feed = Feed(Scenes(bank, recipe.scenes, recipe.seed), frames, run.batch, run.workers)
-        held_out = Feed(Scenes(bank, recipe.scenes, VALIDATION_SEED, "valid"), frames, run.batch, 0)
-        self.validation = Validation(held_out, self.transform, run.validation_scenes, run.batch)
+        scenes = Scenes(bank, recipe.scenes, recipe.seed)
+        self.feed = Feed(scenes, recipe.frames, run.batch, run.workers, self.team)
         self.progress = Progress()
         self._forward: Callable[..., Any] = torch.compile(self.network) if run.compile else self.network
 
@@ -113,7 +116,8 @@ class Training:
         try:
             self.network.load_state_dict(held["network"])
             self.average.network.load_state_dict(held["average"])
-            self.optimiser.load_state_dict(held["optimiser"])
+            for optimiser, kept in zip(self.optimisers, held["optimisers"], strict=True):
+                optimiser.load_state_dict(kept)
         except (KeyError, RuntimeError, ValueError):
             raise InputError(f"{self.folder / CHECKPOINT} is of another network than the recipe's") from None
         self.progress = Progress(**held["progress"])
@@ -123,11 +127,14 @@ class Training:
         run = self.recipe.run
         began, before = time.monotonic(), self.progress.seconds
         left = run.steps - self.progress.step
-        reason = "all steps are done"
-        for batch in self.feed.batches(self.progress.step, left):
+        state, reason = self.progress, ""
+        for batch in self.feed.batches(state.step, left):
             parts = self._learn(batch)
-            state = self.progress
             state.step += 1
+            if self.team.rank:
+                if self.team.any(False):
+                    break
+                continue
             elapsed = time.monotonic() - began
             state.seconds = before + elapsed
             spent = elapsed / (60 * minutes) if minutes else 0.0
@@ -139,32 +146,29 @@ class Training:
                 self.save()
             if run.patience and state.stale >= run.patience:
                 reason = f"{run.patience} validations brought nothing better"
-                break
-            if minutes is not None and time.monotonic() - began > 60 * minutes:
+            elif minutes is not None and time.monotonic() - began > 60 * minutes:
                 reason = "the time is up"
+            if self.team.any(bool(reason)):
                 break
-        if self.progress.step % run.validate and self.progress.step < run.steps:
-            self._validate()
-        self.save()
-        return reason
+        if self.team.rank == 0:
+            if state.step % run.validate and state.step < run.steps:
+                self._validate()
+            self.save()
+        return reason or "all steps are done"
 
     def _learn(self, batch: Mapping[str, Any]) -> dict[str, float]:
         self.network.train()
-        for group in self.optimiser.param_groups:
+        for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
             group["lr"] = rate_at(self.progress.step, self.recipe.run)
-        mixture, target = batch["mixture"].to(self.device), batch["target"].to(self.device)
-        heard, wanted = self.transform.analyse(mixture), self.transform.analyse(target)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
-            out = restore(self.network, heard, self._forward)
-        parts = self.criterion(
-            out, heard, wanted, batch["band_hz"].to(self.device), batch["silent"].to(self.device), target
-        )
-        self.optimiser.zero_grad(set_to_none=True)
+        parts = self.task.costs(batch, self._forward)
+        self.network.zero_grad(set_to_none=True)
         parts["total"].backward()  # type: ignore[no-untyped-call]
+        self.team.mean(self.network.parameters())
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.run.clip)
         if not torch.isfinite(norm):
             raise InputError(f"the loss is no longer finite in step {self.progress.step}; lower `rate`")
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         self.average.take(self.network, self.progress.step)
         return {name: float(value.detach()) for name, value in parts.items()} | {"gradient": float(norm)}
 
@@ -182,7 +186,7 @@ class Training:
 
     def _validate(self) -> None:
         state = self.progress
-        figures = self.validation(self.average.network, self.device)
+        figures = self.task.figures(self.average.network)
         row = {"step": state.step, "hours": round(self.hours_of_sound, 4)}
         append(self.folder / "figures.csv", row | {name: round(value, 4) for name, value in figures.items()})
         if figures["score"] > state.best:
@@ -196,7 +200,7 @@ class Training:
         held = {
             "network": self.network.state_dict(),
             "average": self.average.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "progress": asdict(self.progress),
             "hours": self.hours_of_sound,
             "seconds": self.seconds,

@@ -1,31 +1,24 @@
-"""What every network of ours is: spectra in, gains out, with a state from call to call."""
+"""What every network of ours is: spectra in, with a state from call to call."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 
-class Denoiser(nn.Module):
-    """A network that gives every bin of a spectrum a complex gain.
+class Streaming(nn.Module):
+    """A network that hears spectra, some frames at a time.
 
-    `lookahead` is how many frames late its gains come; `bins` how many it hears.
+    `task` is what it is for; `bins` how many it hears; `lookahead` how many frames late its answers come.
     """
 
+    task: ClassVar[str]
     bins: int
-    lookahead: int
-
-    @abstractmethod
-    def forward(self, spectrum: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(batch, frames, bins, 2), (batch, state_size) -> gains like the spectrum, the new state.
-
-        Gains are at most 1 in magnitude and belong to the spectrum `lookahead` frames earlier.
-        Without a state a stream begins. While it is trained a network keeps no state: every
-        example starts anew.
-        """
+    lookahead: int = 0
 
     @abstractmethod
     def adopt(self, weights: Mapping[str, Tensor]) -> None:
@@ -33,6 +26,10 @@ class Denoiser(nn.Module):
 
         Raises ValueError where they do not fit.
         """
+
+    @abstractmethod
+    def hidden(self) -> list[nn.Parameter]:
+        """The weight matrices between hidden layers, which Muon trains; AdamW trains the rest."""
 
     def state_size(self) -> int:
         """Numbers in the state of one stream."""
@@ -42,3 +39,34 @@ class Denoiser(nn.Module):
             _, state = self(next(self.parameters()).new_zeros(1, 1, self.bins, 2))
         self.train(training)
         return int(state.shape[1])
+
+
+class Denoiser(Streaming):
+    """A network that gives every bin of a spectrum a complex gain."""
+
+    task = "denoise"
+
+    @abstractmethod
+    def forward(
+        self, spectrum: Tensor, state: Tensor | None = None, content: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Spectrum (batch, frames, bins, 2), (batch, state_size), (batch, 1) -> gains like it, the new state.
+
+        Gains are at most 1 in magnitude and belong to the spectrum `lookahead` frames earlier.
+        `content` tells what belongs to the recording: -1 is speech alone, 1 music too, 0 (or
+        none given) unknown. Without a state a stream begins. While it is trained a network keeps
+        no state: every example starts anew.
+        """
+
+
+class Listener(Streaming):
+    """A network that tells what a recording is."""
+
+    task = "content"
+
+    @abstractmethod
+    def forward(self, spectrum: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(batch, frames, bins, 2), (batch, state_size) -> log odds of music, (batch, frames); new state.
+
+        Frames hear what came before them, and no more.
+        """

@@ -10,10 +10,11 @@ import numpy as np
 from wavemend.training import sounds, spectra
 from wavemend.training.spectra import RATE, Drawn, Mono, fast
 from wavemend.training.stock import Bank, choose, shelf
-from wavemend.training.targets import BEFORE, draw_speed, render_line, room_for, speech_line
+from wavemend.training.targets import BEFORE, draw_speed, music_line, render_line, room_for, speech_line
 
 OVERLAP = RATE // 20
 RECORDED = ("real", "steady", "rough")
+STOLEN = {"babble": "speech", "music": "music"}  # unwanted sound that is wanted elsewhere
 MOST_REPEATS = 40
 
 
@@ -26,14 +27,14 @@ def draw(
         for name, weight in weights.items()
         if weight > 0
         and not (name in RECORDED and not shelf(bank, "noise", split, name))
-        and not (name == "babble" and not shelf(bank, "speech", split))
+        and not (name in STOLEN and not shelf(bank, STOLEN[name], split))
     }
     drawn = []
     for place in range(int(rng.choice((1, 2, 3), p=(0.55, 0.32, 0.13)))):
         if not possible:
             break
         kind = choose(possible, rng)
-        if kind in ("babble", "digital"):
+        if kind in (*STOLEN, "digital"):
             possible.pop(kind)
         level_db = float(rng.uniform(-18, 0)) if place else 0.0
         drawn.append({"kind": kind, "level_db": level_db, **_draw_one(kind, bank, split, rng, samples, eq)})
@@ -59,6 +60,13 @@ def _draw_one(
             ],
             "length": length,
             "curve": spectra.draw_curve(rng, 8.0),
+        }
+    if kind == "music":
+        length = draw_speed(rng, 0.5, 1.8, samples) if rng.random() < 0.7 else room_for(samples)
+        return {
+            "line": music_line(shelf(bank, "music", split), rng, length),
+            "length": length,
+            "curve": spectra.draw_curve(rng, 10.0) if rng.random() < eq else [],
         }
     if kind == "digital":
         return {"dither": bool(rng.random() < 0.6), "seed": int(rng.integers(2**32))}
@@ -135,7 +143,8 @@ def _render_one(bank: Bank, split: str, one: Drawn, target: Mono, gain: float) -
             said = render_line(bank, clips, voice["line"], length)
             sound += said * np.float32(10 ** (voice["db"] / 20)) / sounds.rms(said)
     else:
-        sound = render_line(bank, bank.entries("noise", split), one["line"], length)
+        clips = bank.entries("music" if kind == "music" else "noise", split)
+        sound = render_line(bank, clips, one["line"], length)
     if length != size or one["curve"]:
         bins = spectra.spectrum(sound, size)
         if one["curve"]:

@@ -56,10 +56,11 @@ class Loss:
 
 @dataclass(frozen=True)
 class Run:
-    """How it is trained: AdamW, a rate that rises over `warmup` steps and falls over the last share `decay`.
+    """How it is trained: by Muon and AdamW.
 
-    The weights that are kept are a moving average (`ema`). `patience` validations without a
-    better score end the run; 0: never.
+    The rate rises over `warmup` steps and falls over the last share `decay`. The weights that are
+    kept are a moving average (`ema`). `patience` validations without a better score end the run;
+    0: never.
     """
 
     batch: int = 8

@@ -22,25 +22,26 @@ from wavemend.training.stock import Bank, choose, shelf
 
 FRAME = RATE // 100
 TARGETS = ("speech", "music", "both", "silence", "pair")
-NOISES = (*noises.RECORDED, "babble", "digital", *sounds.KINDS)
+NOISES = (*noises.RECORDED, *noises.STOLEN, "digital", *sounds.KINDS)
 
 
 def _targets() -> dict[str, float]:
-    return {"speech": 0.45, "music": 0.38, "both": 0.05, "silence": 0.04, "pair": 0.08}
+    return {"speech": 0.56, "music": 0.32, "both": 0.04, "silence": 0.03, "pair": 0.05}
 
 
 def _speech_noises() -> dict[str, float]:
     return {
-        "real": 0.52,
-        "steady": 0.05,
+        "real": 0.54,
+        "music": 0.12,
+        "steady": 0.04,
         "babble": 0.04,
-        "hiss": 0.1,
-        "surface": 0.05,
-        "hum": 0.04,
-        "fan": 0.04,
+        "hiss": 0.07,
+        "surface": 0.04,
+        "hum": 0.02,
+        "fan": 0.03,
         "gusts": 0.03,
-        "texture": 0.09,
-        "static": 0.03,
+        "texture": 0.05,
+        "static": 0.01,
         "digital": 0.01,
     }
 
@@ -81,6 +82,8 @@ class Settings:
     room: float = 0.35
     codec: float = 0.10
     rounding: float = 0.5
+    untold: float = 0.25
+    music_possible: float = 0.15  # of speech: told that music belongs to it too, though there is none
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Self:
@@ -139,6 +142,7 @@ class Example:
 
     `target` is true below `band_hz`; above, nothing is known, but in the frames of 10 ms
     where `silent` holds, (samples / 480,): there the target is zero at all frequencies.
+    `content` is what a network is told of the target: -1 speech alone, 1 music too, 0 nothing.
     """
 
     mixture: Mono
@@ -146,6 +150,7 @@ class Example:
     band_hz: float
     kind: str
     silent: npt.NDArray[np.bool_]
+    content: float
 
 
 def draw(bank: Bank, settings: Settings, rng: np.random.Generator, split: str = "train") -> dict[str, Any]:
@@ -168,7 +173,7 @@ def draw(bank: Bank, settings: Settings, rng: np.random.Generator, split: str = 
         "rounding": bool(rng.random() < settings.rounding),
     }
     if wanted == "pair":
-        return drawn | _draw_pair(bank, split, settings.samples, rng)
+        return drawn | {"content": 0.0} | _draw_pair(bank, split, settings.samples, rng)
     drawn["layers"] = _draw_layers(bank, settings, wanted, split, rng)
     drawn["clean"] = bool(wanted != "silence" and rng.random() < settings.clean)
     music = wanted in ("music", "both") or (wanted == "silence" and rng.random() < 0.5)
@@ -189,7 +194,17 @@ def draw(bank: Bank, settings: Settings, rng: np.random.Generator, split: str = 
         "snr_db": snr_db,
         "noise_limit": limits[0] if limits and rng.random() < 0.4 else None,
         "codec": codec.draw(rng) if rng.random() < settings.codec else None,
+        "content": -1.0 if "music" in kinds else _draw_content(settings, wanted, music, rng),
     }
+
+
+def _draw_content(settings: Settings, wanted: str, music: bool, rng: np.random.Generator) -> float:
+    """What the network is told; music that is possible need not be there, music that is there is possible."""
+    if rng.random() < settings.untold:
+        return 0.0
+    if wanted == "silence":
+        return float(rng.choice((-1, 1)))
+    return 1.0 if music or rng.random() < settings.music_possible else -1.0
 
 
 def _triangle(levels: tuple[float, float, float], rng: np.random.Generator) -> float:
@@ -279,7 +294,7 @@ def _finish(
     if drawn["rounding"]:
         pair = [np.round(sound * np.float32(32767)) / np.float32(32767) for sound in pair]
     mixture, target = (np.clip(sound, -1, 1) for sound in pair)
-    return Example(mixture, mixture.copy() if same else target, band_hz, kind, silent)
+    return Example(mixture, mixture.copy() if same else target, band_hz, kind, silent, drawn["content"])
 
 
 class Scenes:

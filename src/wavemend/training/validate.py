@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from wavemend.training.feed import Feed
-from wavemend.training.network import Denoiser
+from wavemend.training.network import Streaming
 from wavemend.training.transform import Transform
 
 Signal = npt.NDArray[np.float64]
@@ -46,22 +46,23 @@ class Validation:
         self._batches = -(-count // batch)
 
     @torch.no_grad()
-    def __call__(self, network: Denoiser, device: torch.device) -> dict[str, float]:
+    def __call__(self, network: Streaming, device: torch.device) -> dict[str, float]:
         """Means: `…_gain` SI-SDR gained, dB; `…_cut` share cut beyond the noise's own; `clean_…`; `score`."""
         network.eval()
         rows: dict[str, list[float]] = defaultdict(list)
         for batch in self._feed.batches(0, self._batches):
             mixture = batch["mixture"].to(device)
             spectra = self._transform.analyse(mixture)
-            out = self._transform.synthesise(restore(network, spectra), mixture.shape[1]).cpu()
-            for given, target, restored, kind in zip(
+            restored = restore(network, spectra, batch["content"].to(device))
+            out = self._transform.synthesise(restored, mixture.shape[1]).cpu()
+            for given, target, sound, kind in zip(
                 batch["mixture"].double().numpy(),
                 batch["target"].double().numpy(),
                 out.double().numpy(),
                 batch["kind"],
                 strict=True,
             ):
-                _measure(rows, kind, target, given, restored)
+                _measure(rows, kind, target, given, sound)
         figures = {name: float(np.mean(values)) for name, values in sorted(rows.items())}
         # over scenes, not over kinds: the few scenes of a rare kind must not decide
         gains = [value for name, values in rows.items() if name.endswith("_gain") for value in values]
@@ -85,14 +86,57 @@ def _measure(rows: dict[str, list[float]], kind: str, target: Signal, given: Sig
 
 
 def restore(
-    network: Denoiser, spectra: torch.Tensor, called: Callable[..., Any] | None = None
+    network: Streaming,
+    spectra: torch.Tensor,
+    content: torch.Tensor | None = None,
+    called: Callable[..., Any] | None = None,
 ) -> torch.Tensor:
     """Spectra with the network's gains, its look-ahead taken back; `called` is the network, compiled."""
     ahead = network.lookahead
     gains, _ = (network if called is None else called)(
-        torch.nn.functional.pad(spectra, (0, 0, 0, 0, 0, ahead))
+        torch.nn.functional.pad(spectra, (0, 0, 0, 0, 0, ahead)), None, content
     )
     gains = gains[:, ahead:].float()
     real = spectra[..., 0] * gains[..., 0] - spectra[..., 1] * gains[..., 1]
     turned = spectra[..., 0] * gains[..., 1] + spectra[..., 1] * gains[..., 0]
     return torch.stack((real, turned), dim=3)
+
+
+def log_odds_loss(odds: torch.Tensor, kinds: Sequence[str], silent: torch.Tensor) -> torch.Tensor:
+    """Binary cross entropy of music's log odds, (batch, frames), where speech or music sounds."""
+    loss = torch.nn.functional.binary_cross_entropy_with_logits
+    music, counts = labels(kinds, silent)
+    return (loss(odds, music, reduction="none") * counts).sum() / counts.sum().clamp(min=1)
+
+
+def labels(kinds: Sequence[str], silent: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Whether there is music in the scene, and what counts; both like `silent`, (batch, frames), 0 or 1."""
+    what = [kind.split("/", maxsplit=1)[0] for kind in kinds]
+    music = torch.tensor([float(one in ("music", "both")) for one in what], device=silent.device)
+    known = torch.tensor([float(one in ("speech", "music", "both")) for one in what], device=silent.device)
+    return music[:, None].expand(silent.shape), known[:, None] * (~silent)
+
+
+class Heard:
+    """Figures of a listener over the first `count` scenes of a feed."""
+
+    def __init__(self, feed: Feed, transform: Transform, count: int, batch: int) -> None:
+        self._feed, self._transform = feed, transform
+        self._batches = -(-count // batch)
+
+    @torch.no_grad()
+    def __call__(self, network: Streaming, device: torch.device) -> dict[str, float]:
+        """`loss`; shares of scenes of speech and of music that are told right over all frames; `score`."""
+        network.eval()
+        losses, right = [], defaultdict(list)
+        for batch in self._feed.batches(0, self._batches):
+            odds, _ = network(self._transform.analyse(batch["mixture"].to(device)))
+            silent = batch["silent"].to(device)
+            losses.append(float(log_odds_loss(odds, batch["kind"], silent)))
+            music, counts = labels(batch["kind"], silent)
+            mean = (odds * counts).sum(dim=1) / counts.sum(dim=1).clamp(min=1)
+            for value, is_music, frames in zip(mean, music[:, 0], counts.sum(dim=1), strict=True):
+                if frames > 0:
+                    right["music" if is_music else "speech"].append(bool((value > 0) == (is_music > 0)))
+        shares = {f"{name}_right": float(np.mean(values)) for name, values in right.items()}
+        return {"loss": float(np.mean(losses)), **shares, "score": -float(np.mean(losses))}

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from wavemend.training.cells import KERNEL, Cell, Memory, kernels
 from wavemend.training.network import Denoiser
 
 FEATURES = 5
@@ -31,7 +31,6 @@ TRACKS_S = (0.5, 5.0)
 SOFTNESS = 1 / 3  # the minima are means of power to this negative exponent
 QUIET = 1e-10
 FINE, COARSE = 4, 16
-KERNEL = 3
 OPEN = 1.5  # the gains of a new network, before the sigmoid
 
 
@@ -47,72 +46,6 @@ class Config:
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 4)
     ahead: tuple[int, ...] = ()
     """Frames that each deep block looks ahead, up to twice its dilation; empty: none."""
-
-
-class Memory:
-    """The past that the parts of a network need, as one flat vector per stream.
-
-    Parts take turns in a fixed order: each asks for what it kept in the last call, and
-    says what it keeps now. Without a vector all pasts are zero.
-    """
-
-    def __init__(self, flat: Tensor | None, keeps: bool = True) -> None:
-        self._flat, self._at, self._keeps = flat, 0, keeps
-        self._kept: list[Tensor] = []
-
-    def past(self, like: Tensor, *shape: int) -> Tensor:
-        """What the part kept, (batch, *shape); zeros in the beginning."""
-        if self._flat is None:
-            return like.new_zeros((like.shape[0], *shape))
-        size = math.prod(shape)
-        part = self._flat[:, self._at : self._at + size].reshape(-1, *shape)
-        self._at += size
-        return part.to(like.dtype)
-
-    def keep(self, part: Tensor) -> None:
-        """What the part needs in the next call."""
-        if self._keeps:
-            self._kept.append(part.float().flatten(1))
-
-    def flat(self) -> Tensor:
-        """All that was kept, (batch, size)."""
-        return torch.cat(self._kept, dim=1) if self._keeps else torch.zeros(0)
-
-    def late(self, x: Tensor, frames: int, axis: int = 2) -> Tensor:
-        """x so many frames late; axis 1 or 2 counts frames."""
-        if not frames:
-            return x
-        shape = list(x.shape[1:])
-        shape[axis - 1] = frames
-        whole = torch.cat((self.past(x, *shape), x), dim=axis)
-        self.keep(whole.narrow(axis, x.shape[axis], frames))
-        return whole.narrow(axis, 0, x.shape[axis])
-
-
-class Cell(nn.Module):
-    """Convolution, normalisation and activation over (time, band); keeps the frames that it looks back."""
-
-    def __init__(self, into: int, out: int, dilation: int = 1, ahead: int = 0, stride: int = 1) -> None:
-        super().__init__()
-        self.frames, self.ahead = (KERNEL - 1) * dilation, ahead
-        if not 0 <= ahead <= self.frames:
-            raise ValueError(f"a block with dilation {dilation} cannot look {ahead} frames ahead")
-        self.residual = into == out and stride == 1
-        width = KERNEL if stride == 1 else 2 * stride
-        pad = (width - stride + 1) // 2
-        self.conv = nn.Conv2d(into, out, (KERNEL, width), (1, stride), (0, pad), (dilation, 1), bias=False)
-        self.norm = nn.BatchNorm2d(out)
-
-    def forward(self, x: Tensor, memory: Memory) -> Tensor:
-        """(batch, into, frames, bands) -> (batch, out, frames, bands / stride)."""
-        count = x.shape[2]
-        whole = torch.cat((memory.past(x, x.shape[1], self.frames, x.shape[3]), x), dim=2)
-        memory.keep(whole[:, :, count:])
-        y = functional.relu(self.norm(self.conv(whole)))
-        if self.residual:
-            start = self.frames - self.ahead
-            y = y + whole[:, :, start : start + count]
-        return y
 
 
 class Network(Denoiser):
@@ -134,6 +67,7 @@ class Network(Denoiser):
             raise ValueError("the number of bands must be divisible by 4")
         self.into_fine = nn.Conv2d(FEATURES * FINE, first, (1, KERNEL), padding=(0, 1))
         self.into_coarse = nn.Conv2d(FEATURES * COARSE, first, (1, KERNEL), padding=(0, 1))
+        self.told = nn.ParameterList(torch.zeros(size) for size in (first, third, first))
         self.one = Cell(first, first)
         self.down = Cell(first, second, stride=2)
         self.two = Cell(second, second, dilation=2)
@@ -163,18 +97,23 @@ class Network(Denoiser):
             missing, unknown = self.load_state_dict(dict(weights), strict=False)
         except RuntimeError as error:
             raise ValueError(f"the weights are of other sizes ({error})") from None
-        new = [key for key in missing if not key.startswith("deep.")]
+        new = [key for key in missing if not key.startswith(("deep.", "told."))]
         if new or unknown:
             raise ValueError(f"the weights are of another network ({', '.join([*new, *unknown][:3])})")
         for key in missing:
             if key.endswith("norm.weight"):  # a residual block then passes its input on
                 nn.init.zeros_(self.get_parameter(key))
 
-    def forward(self, spectrum: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def hidden(self) -> list[nn.Parameter]:
+        return kernels(self)
+
+    def forward(
+        self, spectrum: Tensor, state: Tensor | None = None, content: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         memory = Memory(state, keeps=not self.training)
         with torch.autocast(spectrum.device.type, enabled=False):
             features = self._features(spectrum, memory)
-        raw = self._raw(features, memory).float()
+        raw = self._raw(features, memory, content).float()
         with torch.autocast(spectrum.device.type, enabled=False):
             turn = raw[..., :2] + raw.new_tensor((1.0, 0.0))
             length = (turn.square().sum(dim=3, keepdim=True) + 1e-6).sqrt()
@@ -203,17 +142,19 @@ class Network(Denoiser):
         memory.keep(torch.cat((weight[:, -1:], total[:, -1]), dim=1))
         return (total / weight.unsqueeze(2)).log() / -SOFTNESS
 
-    def _raw(self, features: Tensor, memory: Memory) -> Tensor:
+    def _raw(self, features: Tensor, memory: Memory, content: Tensor | None) -> Tensor:
         """Features (batch, frames, bins, FEATURES) -> (batch, frames, bins, 3), before the gains' bounds."""
         fine, coarse = self._packed(features)
-        one = self.one(torch.cat((self.into_fine(fine), self.into_coarse(coarse)), dim=3), memory)
+        one = torch.cat((self.into_fine(fine), self.into_coarse(coarse)), dim=3)
+        one = self.one(self._tell(one, content, 0), memory)
         two = self.two(self.down(one, memory), memory)
-        y = self.deeper(two, memory)
+        y = self._tell(self.deeper(two, memory), content, 1)
         for cell in self.deep:
             y = cell(y, memory)
         late = self.lookahead
         y = self.upper_two(self.rise(y) + memory.late(two, late), memory)
-        y = self.upper_one(self.higher(y) + memory.late(one, late), memory)
+        y = self._tell(self.higher(y) + memory.late(one, late), content, 2)
+        y = self.upper_one(y, memory)
         fine, coarse = self._packed(memory.late(features, late, axis=1))
         low = torch.cat((y[..., : self.fine], fine.to(y.dtype)), dim=1)
         high = torch.cat((y[..., self.fine :], coarse.to(y.dtype)), dim=1)
@@ -222,6 +163,14 @@ class Network(Denoiser):
         batch, count = features.shape[:2]
         parts = [part.permute(0, 2, 3, 1).reshape(batch, count, -1, 3) for part in (low, high)]
         return torch.cat(parts, dim=2)
+
+    def _tell(self, x: Tensor, content: Tensor | None, place: int) -> Tensor:
+        """What the content is, as an offset of every channel."""
+        if content is None:
+            return x
+        offset = (content * self.told[place])[:, :, None, None]
+        told: Tensor = x + offset.to(x.dtype)
+        return told
 
     def _packed(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """The bins of a band as channels: (batch, channels, frames, bands), fine and coarse."""

@@ -1,0 +1,94 @@
+"""What belongs to a recording: speech alone, or music too. A small network hears it as it goes by.
+
+What is noise beside speech (a bell, a cock, a motor) may be all that is wanted elsewhere; a denoiser
+has to be told. Being wrong is not even: music that is taken for noise is lost, noise that is
+taken for music merely stays. So one stretch of music speaks for some seconds around it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from scipy import fft
+
+from wavemend.core.blocks import Queue
+from wavemend.core.types import Samples
+from wavemend.engine.model import Model
+
+AHEAD_S = 6.0
+BEHIND_S = 6.0
+STRETCH_S = 3.0  # over which odds are averaged
+LEAST_S = 1.0  # with less than this nothing is known
+MOST = 6.0  # a frame's log odds
+SILENCE = 1e-8  # a frame's power, from which on its odds count
+
+
+class Ear:
+    """Blocks of sound at the network's rate in, (channels, samples); then `content` at any place known.
+
+    A place is known when `ahead` samples after it have come, or all have. Values are -1 (speech
+    alone) to 1 (music belongs to it), 0 where nobody can tell yet.
+    """
+
+    def __init__(self, model: Model, channels: int, ahead_s: float) -> None:
+        card = model.card
+        self._frames, self._running, self._call = card.frames, model.open(), card.frames_per_call
+        self._held = Queue(channels)
+        self._lead = self._frames.n_fft - self._frames.hop
+        self._held.append(np.zeros((channels, self._lead), np.float32))
+        self._channels, self._heard = channels, 0
+        per_second = card.sample_rate / card.hop
+        self._ahead, self._behind = round(ahead_s * per_second), round(BEHIND_S * per_second)
+        self._least = round(LEAST_S * per_second)
+        self._recent: deque[float] = deque(maxlen=round(STRETCH_S * per_second))
+        self._stretches: list[float] = []  # mean log odds of the stretch that ends with each frame
+        self._forgotten = 0
+
+    @property
+    def ahead(self) -> int:
+        """Samples that must have come after a place before it is known."""
+        return (self._ahead + self._call - 1) * self._frames.hop if self._ahead else 0
+
+    def push(self, block: Samples) -> None:
+        """Hear the next samples."""
+        self._held.append(block)
+        while self._held.stop >= self._lead + (self._heard + self._call) * self._frames.hop:
+            self._step(self._call)
+
+    def flush(self) -> None:
+        """The recording has ended."""
+        frames = self._frames
+        rest = -(-(self._held.stop - self._lead - self._heard * frames.hop) // frames.hop)
+        if rest > 0:
+            self._held.append(np.zeros((self._channels, self._call * frames.hop), np.float32))
+            self._step(rest)
+
+    def content(self, sample: int) -> float:
+        """What belongs to the recording around a sample; places are asked for in order."""
+        frame = sample // self._frames.hop
+        first = max(frame - self._behind, self._forgotten)
+        last = frame + self._ahead
+        if first > self._forgotten:
+            del self._stretches[: first - self._forgotten]
+            self._forgotten = first
+        known = self._stretches[first - self._forgotten : last - self._forgotten]
+        told = [odds for odds in known if np.isfinite(odds)]
+        return float(np.clip(max(told) + 1, -1, 1)) if told else 0.0
+
+    def _step(self, count: int) -> None:
+        frames, start = self._frames, self._heard * self._frames.hop
+        given = self._held.view(start, start + self._lead + self._call * frames.hop)
+        self._held.drop(start + self._call * frames.hop)
+        cut = [given[:, k * frames.hop : k * frames.hop + frames.n_fft] for k in range(self._call)]
+        spectra = fft.rfft(np.stack(cut, axis=1) * frames.analysis, axis=2)[..., : frames.bins]
+        power = np.mean(spectra.real**2 + spectra.imag**2, axis=0)
+        heard = np.zeros((self._call, frames.bins, 2), np.float32)
+        heard[..., 0] = np.sqrt(power)
+        answers = self._running.step(heard)
+        for odds, sounds in zip(answers[:count], power.sum(axis=1) > SILENCE, strict=False):
+            if sounds:
+                self._recent.append(float(np.clip(odds, -MOST, MOST)))
+            enough = len(self._recent) >= self._least
+            self._stretches.append(float(np.mean(self._recent)) if enough else float("nan"))
+        self._heard += count

@@ -1,0 +1,84 @@
+"""What streaming networks are built of: convolutions over time and bands that remember what they need."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+KERNEL = 3
+
+
+class Memory:
+    """The past that the parts of a network need, as one flat vector per stream.
+
+    Parts take turns in a fixed order: each asks for what it kept in the last call, and
+    says what it keeps now. Without a vector all pasts are zero.
+    """
+
+    def __init__(self, flat: Tensor | None, keeps: bool = True) -> None:
+        self._flat, self._at, self._keeps = flat, 0, keeps
+        self._kept: list[Tensor] = []
+
+    def past(self, like: Tensor, *shape: int) -> Tensor:
+        """What the part kept, (batch, *shape); zeros in the beginning."""
+        if self._flat is None:
+            return like.new_zeros((like.shape[0], *shape))
+        size = math.prod(shape)
+        part = self._flat[:, self._at : self._at + size].reshape(-1, *shape)
+        self._at += size
+        return part.to(like.dtype)
+
+    def keep(self, part: Tensor) -> None:
+        """What the part needs in the next call."""
+        if self._keeps:
+            self._kept.append(part.float().flatten(1))
+
+    def flat(self) -> Tensor:
+        """All that was kept, (batch, size)."""
+        return torch.cat(self._kept, dim=1) if self._keeps else torch.zeros(0)
+
+    def late(self, x: Tensor, frames: int, axis: int = 2) -> Tensor:
+        """x so many frames late; axis 1 or 2 counts frames."""
+        if not frames:
+            return x
+        shape = list(x.shape[1:])
+        shape[axis - 1] = frames
+        whole = torch.cat((self.past(x, *shape), x), dim=axis)
+        self.keep(whole.narrow(axis, x.shape[axis], frames))
+        return whole.narrow(axis, 0, x.shape[axis])
+
+
+class Cell(nn.Module):
+    """Convolution, normalisation and activation over (time, band); keeps the frames that it looks back."""
+
+    def __init__(
+        self, into: int, out: int, dilation: int = 1, ahead: int = 0, stride: int = 1, width: int = KERNEL
+    ) -> None:
+        super().__init__()
+        self.frames, self.ahead = (KERNEL - 1) * dilation, ahead
+        if not 0 <= ahead <= self.frames:
+            raise ValueError(f"a block with dilation {dilation} cannot look {ahead} frames ahead")
+        self.residual = into == out and stride == 1
+        width = width if stride == 1 else 2 * stride
+        pad = (width - stride + 1) // 2
+        self.conv = nn.Conv2d(into, out, (KERNEL, width), (1, stride), (0, pad), (dilation, 1), bias=False)
+        self.norm = nn.BatchNorm2d(out)
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        """(batch, into, frames, bands) -> (batch, out, frames, bands / stride)."""
+        count = x.shape[2]
+        whole = torch.cat((memory.past(x, x.shape[1], self.frames, x.shape[3]), x), dim=2)
+        memory.keep(whole[:, :, count:])
+        y = functional.relu(self.norm(self.conv(whole)))
+        if self.residual:
+            start = self.frames - self.ahead
+            y = y + whole[:, :, start : start + count]
+        return y
+
+
+def kernels(network: nn.Module) -> list[nn.Parameter]:
+    """The kernels of all cells."""
+    return [cell.conv.get_parameter("weight") for cell in network.modules() if isinstance(cell, Cell)]

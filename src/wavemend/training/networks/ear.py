@@ -1,0 +1,102 @@
+"""A small listener: does music belong to this recording, or speech alone?
+
+Bands as wide as the ear's, three steps down to few of them, then time alone, with dilation.
+The lattice of the denoisers is told its answer, as what is noise under music may be all
+that is wanted elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wavemend.training.cells import Cell, Memory, kernels
+from wavemend.training.network import Listener
+
+QUIET = 1e-10
+LOW_HZ, HIGH_HZ = 40.0, 16_000.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes. `bands` are divisible by 8; `rate` is that of the sound, in Hz."""
+
+    bins: int = 1024
+    frame_rate: float = 50.0
+    rate: float = 48_000.0
+    bands: int = 64
+    channels: tuple[int, int, int] = (12, 20, 32)
+    width: int = 64
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16)
+
+
+def ear_bands(bins: int, rate: float, bands: int) -> Tensor:
+    """Triangles on the mel scale, each of sum 1, (bins, bands)."""
+    edges = 700 * (
+        10
+        ** (
+            torch.linspace(
+                float(torch.log10(torch.tensor(1 + LOW_HZ / 700))),
+                float(torch.log10(torch.tensor(1 + min(HIGH_HZ, rate / 2) / 700))),
+                bands + 2,
+            )
+        )
+        - 1
+    )
+    hz = torch.arange(bins)[:, None] * (rate / 2 / bins)
+    width = rate / 2 / bins
+    rise = (hz - edges[:-2]) / (edges[1:-1] - edges[:-2]).clamp(min=width)
+    fall = (edges[2:] - hz) / (edges[2:] - edges[1:-1]).clamp(min=width)
+    triangle = torch.minimum(rise, fall).clamp(min=0) + 1e-9
+    return triangle / triangle.sum(dim=0)
+
+
+class Network(Listener):
+    """Spectra in, log odds of music out."""
+
+    bands: Tensor
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.bins = config.bins
+        if config.bands % 8:
+            raise ValueError("the number of bands must be divisible by 8")
+        self.register_buffer("bands", ear_bands(config.bins, config.rate, config.bands), persistent=False)
+        first, second, third = config.channels
+        self.steps = nn.ModuleList(
+            (
+                Cell(1, first, stride=2),
+                Cell(first, first),
+                Cell(first, second, stride=2),
+                Cell(second, second, dilation=2),
+                Cell(second, third, stride=2),
+            )
+        )
+        self.join = nn.Conv2d(third, config.width, (1, config.bands // 8))
+        self.look = nn.ModuleList(Cell(config.width, config.width, d, width=1) for d in config.dilations)
+        self.out = nn.Conv2d(config.width, 1, 1)
+
+    def adopt(self, weights: Mapping[str, Tensor]) -> None:
+        try:
+            self.load_state_dict(dict(weights))
+        except RuntimeError as error:
+            raise ValueError(f"the weights are of another network ({error})") from None
+
+    def hidden(self) -> list[nn.Parameter]:
+        return kernels(self)
+
+    def forward(self, spectrum: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        memory = Memory(state, keeps=not self.training)
+        with torch.autocast(spectrum.device.type, enabled=False):
+            power = spectrum.square().sum(dim=3) @ self.bands
+            y = ((power + QUIET).log() / 8 + 1.5).unsqueeze(1)
+        for cell in self.steps:
+            y = cell(y, memory)
+        y = functional.relu(self.join(y))
+        for cell in self.look:
+            y = cell(y, memory)
+        return self.out(y).float()[:, 0, :, 0], memory.flat()

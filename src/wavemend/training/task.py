@@ -1,0 +1,94 @@
+"""What a network is trained for: what it is asked, what its answers cost, and how good they are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wavemend.training.bank import Bank
+from wavemend.training.feed import Feed
+from wavemend.training.losses import Criterion
+from wavemend.training.network import Denoiser, Listener, Streaming
+from wavemend.training.networks import build
+from wavemend.training.recipe import Recipe
+from wavemend.training.scenes import Scenes
+from wavemend.training.transform import Transform
+from wavemend.training.validate import Heard, Validation, log_odds_loss, restore
+
+VALIDATION_SEED = 7
+
+
+class Task(ABC):
+    """A network, its batches in, what they cost and what it is worth out."""
+
+    network: Streaming
+
+    @abstractmethod
+    def costs(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> dict[str, Tensor]:
+        """The loss of a batch, `total`, and its parts by name; `called` is the network, or it compiled."""
+
+    @abstractmethod
+    def figures(self, network: Streaming) -> dict[str, float]:
+        """Of scenes that it does not learn from; the best network has the highest `score`."""
+
+
+class Denoising(Task):
+    """Sound wanted, sound unwanted; the network says what part of each bin is wanted."""
+
+    def __init__(self, recipe: Recipe, network: Denoiser, held_out: Feed, device: torch.device) -> None:
+        self.network, self._device = network, device
+        self._transform = Transform(recipe.frames, device)
+        self._criterion = Criterion(recipe.loss, self._transform)
+        run = recipe.run
+        self._validation = Validation(held_out, self._transform, run.validation_scenes, run.batch)
+
+    def costs(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> dict[str, Tensor]:
+        """See Criterion."""
+        mixture, target, band_hz, silent, content = (
+            batch[name].to(self._device) for name in ("mixture", "target", "band_hz", "silent", "content")
+        )
+        heard, wanted = self._transform.analyse(mixture), self._transform.analyse(target)
+        with torch.autocast(self._device.type, dtype=torch.bfloat16):
+            out = restore(self.network, heard, content, called)
+        return self._criterion(out, heard, wanted, band_hz, silent, target)
+
+    def figures(self, network: Streaming) -> dict[str, float]:
+        """See Validation."""
+        return self._validation(network, self._device)
+
+
+class Listening(Task):
+    """Is there music in what is wanted? The network says so in every frame."""
+
+    def __init__(self, recipe: Recipe, network: Listener, held_out: Feed, device: torch.device) -> None:
+        self.network, self._device = network, device
+        self._transform = Transform(recipe.frames, device)
+        run = recipe.run
+        self._heard = Heard(held_out, self._transform, run.validation_scenes, run.batch)
+
+    def costs(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> dict[str, Tensor]:
+        """Binary cross entropy over frames in which something wanted sounds."""
+        heard = self._transform.analyse(batch["mixture"].to(self._device))
+        with torch.autocast(self._device.type, dtype=torch.bfloat16):
+            odds, _ = called(heard)
+        total = log_odds_loss(odds.float(), batch["kind"], batch["silent"].to(self._device))
+        return {"total": total}
+
+    def figures(self, network: Streaming) -> dict[str, float]:
+        """See Heard."""
+        return self._heard(network, self._device)
+
+
+def task_of(recipe: Recipe, bank: Bank, device: torch.device) -> Task:
+    """The network of a recipe at the start of its training."""
+    frames = recipe.frames
+    network = build(recipe.network, frames.bins, frames.sample_rate / frames.hop).to(device)
+    held_out = Feed(Scenes(bank, recipe.scenes, VALIDATION_SEED, "valid"), frames, recipe.run.batch, 0)
+    if isinstance(network, Denoiser):
+        return Denoising(recipe, network, held_out, device)
+    assert isinstance(network, Listener)
+    return Listening(recipe, network, held_out, device)
