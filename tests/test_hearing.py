@@ -79,11 +79,15 @@ def test_silence_says_nothing() -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(cuts=st.lists(st.integers(1, 90_000), min_size=1, max_size=8), ahead=st.sampled_from([0.0, 0.5]))
-def test_what_is_heard_does_not_hang_on_the_cuts(cuts: list[int], ahead: float) -> None:
+@given(
+    cuts=st.lists(st.integers(1, 90_000), min_size=1, max_size=8),
+    ahead=st.sampled_from([0.0, 0.5]),
+    call=st.sampled_from([1, 4]),
+)
+def test_what_is_heard_does_not_hang_on_the_cuts(cuts: list[int], ahead: float, call: int) -> None:
     sound = levels((1.5, 1e-3), (1.5, 1.0), (1.5, 1e-3))
-    expected = told(ear(ahead), sound)
-    listener, at, asked, got = ear(ahead), 0, 0, []
+    expected = told(ear(ahead, call), sound)
+    listener, at, asked, got = ear(ahead, call), 0, 0, []
     for cut in [*cuts, sound.shape[1]]:
         listener.push(sound[:, at : at + cut])
         at = min(at + cut, sound.shape[1])
