@@ -16,7 +16,7 @@ import wavemend
 from wavemend.core.types import Format, Samples
 from wavemend.engine.hearing import BEHIND_S, Ear
 from wavemend.engine.masking import Masked
-from wavemend.engine.model import Model
+from wavemend.engine.model import SHIPPED, Model
 from wavemend.engine.stream import run
 from wavemend.errors import InputError
 from wavemend.repairs import repairs
@@ -99,10 +99,21 @@ def test_what_is_heard_does_not_hang_on_the_cuts(cuts: list[int], ahead: float, 
     assert got == expected
 
 
+def contract_latency(format: Format, model: Model) -> None:
+    """At no time is more held back than the stream says."""
+    stream = Masked(format, model, 80.0, ear=Loud())  # type: ignore[arg-type]
+    given, given_back = 0, 0
+    for size in [4_411] * 100:
+        given_back += stream.push(np.zeros((1, size), np.float32)).shape[1]
+        given += size
+        assert given - given_back <= stream.latency
+
+
 @pytest.mark.parametrize("changes", [tiny.LIVE, {}], ids=["live", "ahead"])
 def test_a_network_is_told_what_the_ear_hears(changes: dict[str, int], tmp_path: Path) -> None:
     model = Model.load(str(tiny.write(tmp_path, "told", told=True, fixed=None, **changes)))
     sound = levels((12, 1e-3), (12, 1.0))
+    contract_latency(Format(44_100, 1), model)
     stream = Masked(MONO, model, 80.0, ear=Loud())  # type: ignore[arg-type]
     assert stream.latency < 0.03 * 48_000 or model.card.lookahead_frames
     out = run(stream, sound, block=12_345)
@@ -124,3 +135,8 @@ def test_the_content_can_be_said(tmp_path: Path) -> None:
     assert not np.array_equal(outs["speech"], outs["any"]) and not np.array_equal(outs["any"], outs["music"])
     with pytest.raises(InputError, match="content is not read with model = classic"):
         denoise.check({"model": "classic", "content": "speech"})
+    deaf = str(tiny.write(tmp_path, "deaf"))
+    with pytest.raises(InputError, match="cannot be told"):
+        denoise.check({"model": deaf, "content": "speech"})
+    with pytest.raises(InputError, match="is for 'content'"):
+        denoise.check({"model": str(SHIPPED / "ear.onnx")})

@@ -52,31 +52,51 @@ def test_muon_finds_the_bottom_of_a_bowl_that_is_narrow() -> None:
     assert losses[0] > 10 and losses[-1] < 1e-3
 
 
+def graded(value: float) -> nn.BatchNorm1d:
+    """A module whose gradient and whose running mean are a value."""
+    network = nn.BatchNorm1d(1)
+    network.weight.grad = torch.full((1,), value)
+    network.running_mean = torch.full((1,), value)
+    return network
+
+
+def shared(network: nn.BatchNorm1d) -> list[float]:
+    assert network.weight.grad is not None and network.running_mean is not None
+    return [float(network.weight.grad), float(network.running_mean)]
+
+
+def _leave(team: Team) -> None:
+    raise InputError("no")
+
+
 def _share(team: Team) -> None:
     """The other process's part of the next test."""
-    weight = nn.Parameter(torch.zeros(3))
-    weight.grad = torch.full((3,), 4.0)
-    team.mean([weight])
-    assert weight.grad.tolist() == [3.0, 3.0, 3.0] and team.any(False)
+    network = graded(4.0)
+    team.mean(network)
+    if not (shared(network) == [3.0, 3.0] and team.any(False)):
+        raise SystemExit(1)
 
 
 def test_a_team_takes_the_mean_of_all_gradients_and_ends_together() -> None:
     with lead(2, _share) as team:
-        weight = nn.Parameter(torch.zeros(3))
-        weight.grad = torch.full((3,), 2.0)
+        network = graded(2.0)
         assert (team.rank, team.size) == (0, 2)
-        team.mean([weight])
+        team.mean(network)
         assert team.any(True)
-    assert weight.grad.tolist() == [3.0, 3.0, 3.0]
+    assert shared(network) == [3.0, 3.0]
+
+
+def test_a_member_that_ends_before_its_time_is_named() -> None:
+    with pytest.raises(InputError, match="one of the 2 processes ended with code 2"), lead(2, _leave) as team:
+        team.mean(graded(1.0))
 
 
 def test_alone_a_team_changes_nothing() -> None:
     with lead(1, _share) as team:
-        weight = nn.Parameter(torch.zeros(3))
-        weight.grad = torch.full((3,), 2.0)
-        team.mean([weight])
+        network = graded(2.0)
+        team.mean(network)
         assert team.any(True) and not team.any(False)
-    assert weight.grad.tolist() == [2.0, 2.0, 2.0]
+    assert shared(network) == [2.0, 2.0]
 
 
 def shaken() -> Network:
@@ -133,12 +153,16 @@ def test_a_listener_is_exported_and_runs(tmp_path: Path) -> None:
     path, card = export(network, recipe, [origin], cost, {"loss": 1.0}, tmp_path)
     assert card.task == "content" and card.lookahead_frames == 0
     running = Model.load(str(path)).open()
-    spectrum = np.ones((1, recipe.frames.bins, 2), np.float32)
+    spectrum = np.ones((card.frames_per_call, recipe.frames.bins, 2), np.float32)
     first, second = running.step(spectrum), running.step(spectrum)
-    assert first.shape == (1,) and first != second  # it remembers
+    assert first.shape == (card.frames_per_call,) and not np.array_equal(first, second)  # it remembers
 
 
 def test_processes_are_for_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    tiny = command.find_recipe("tiny")
     with pytest.raises(InputError, match="--processes"):
-        command.train(command.find_recipe("tiny"), [], tmp_path / "out", device="cuda", processes=2)
+        command.train(tiny, [], tmp_path / "out", device="cuda", processes=2)
+    with pytest.raises(InputError, match="a batch of 4 cannot be shared by 3 processes"):
+        command.train(tiny, [], tmp_path / "out", processes=3)
+    assert not (tmp_path / "out").exists()

@@ -39,6 +39,7 @@ def card(sha256: str = "", **changes: Any) -> Card:
         "name": "tiny",
         "title": "One pole",
         "task": "denoise",
+        "told": False,
         "version": "1",
         "parameters": 2,
         "licence": "Apache-2.0",
@@ -64,6 +65,7 @@ def write(
 
     `fixed` is a constant mask. A network that is `told` the content halves the mask of speech.
     """
+    changes["told"] = told
     made = card(name=name, **changes)
     path = folder / f"{name}.onnx"
     model = _graph(made, knee, fixed, told)

@@ -187,13 +187,15 @@ def list_(model: str | None, as_json: bool) -> None:
 @click.option(
     "--start",
     metavar="NAME|FOLDER",
-    help="begin with the weights of a model of ours (live, studio) or of another training's folder",
+    help="begin with the weights of a model of ours (live, studio, ear) or of another training's folder",
 )
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
     "--bank", type=click.Path(path_type=Path), help="where the decoded sound is kept; default: OUT/bank"
 )
-@click.option("--threads", type=click.IntRange(min=1), help="of each process; default: all processors")
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="of each process; default: all processors, shared"
+)
 @click.option("--processes", type=click.IntRange(min=1), default=1, help="that share every batch; default: 1")
 def train(
     recipe: str,

@@ -46,15 +46,17 @@ class Card:
     """A network's card.
 
     `sample_rate`, `n_fft`, `hop` and `synthesis` are those of its core.frames.Frames, of which it
-    takes `frames_per_call` at once; a mask that comes out belongs to the frame `lookahead_frames`
-    earlier. `parameters` counts its weights, `state_size` the numbers it carries from call to call.
-    `recipe` is the whole experiment as text, `figures` what was measured, by name. `sha256` is
+    takes `frames_per_call` at once, and if it is `told`, what belongs to the recording besides; a mask
+    that comes out belongs to the frame `lookahead_frames` earlier. `parameters` counts its weights,
+    `state_size` the numbers it carries from call to call. `recipe` is the whole experiment as text,
+    `figures` what was measured, by name. `sha256` is
     that of the .onnx file.
     """
 
     name: str
     title: str
     task: str
+    told: bool
     version: str
     sample_rate: int
     n_fft: int

@@ -162,7 +162,8 @@ class Masked:
             chunks = ceil(call / there.up)
             self._up = Resampler(format.channels, there, chunks * there.down)
             self._down = Resampler(format.channels, back, max(1, call // 3 // back.down) * back.down)
-            uneven = 0 if chunks * there.up % call == 0 else call - 1
+            waits = self._ear.ahead if self._ear else 0
+            uneven = 0 if chunks * there.up % call == waits % call == 0 else call - 1
             there_s = (uneven + delay + self._down.latency) / rate
             self.latency = self._up.latency + ceil(there_s * format.sample_rate)
 

@@ -4,7 +4,7 @@ What a network takes and gives, in calls that follow each other, as float32:
 
     spectrum  (1, frames_per_call, bins, 2)  in   real and imaginary part of the frames of core.frames
     state     (1, state_size)                in   zeros at the start, then the last call's next_state
-    content   (1, 1)                         in   a denoiser's, if it has it: -1 speech alone, 1 music too
+    content   (1, 1)                         in   of one that is told: -1 speech alone, 1 music too
     mask      (1, frames_per_call, bins, 2)  out  a denoiser's: complex gain, magnitude 0 to 1
     odds      (1, frames_per_call)           out  a listener's: log odds that music belongs to the recording
     next_state (1, state_size)               out
@@ -53,7 +53,7 @@ class Running:
         self._session, self._path, self._answer = model.session, model.path, ANSWERS[model.card.task]
         self._shape = shapes(model.card)[self._answer]
         self._state = np.zeros((1, model.card.state_size), np.float32)
-        self._told = model.told
+        self._told = model.card.told
 
     def step(self, spectrum: Values, content: float = 0.0) -> Values:
         """The mask, or the odds, for the next frames, (frames_per_call, bins, 2).
@@ -98,11 +98,6 @@ class Model:
         """The network at the start of a recording."""
         return Running(self)
 
-    @property
-    def told(self) -> bool:
-        """Whether it takes what belongs to the recording."""
-        return any(one.name == "content" for one in self.session.get_inputs())
-
     @cached_property
     def session(self) -> Any:
         """ONNX Runtime's session. Raises InputError where the file is no network of the card's shape."""
@@ -134,7 +129,7 @@ class Model:
     def _check(self, session: Any) -> None:
         shape, answer = shapes(self.card), ANSWERS[self.card.task]
         inputs = ["spectrum", "state"]
-        if answer == "mask" and any(one.name == "content" for one in session.get_inputs()):
+        if self.card.told:
             inputs.append("content")
         for what, has, names in (
             ("inputs", session.get_inputs(), inputs),

@@ -53,9 +53,8 @@ HEARD = "auto"
 def build(format: Format, findings: Sequence[Finding], options: Options) -> Stream:
     """One stream for all channels."""
     if options["model"] != CLASSIC:
-        model, content = Model.load(options["model"]), TOLD.get(options["content"], 0.0)
-        ear = Model.load(EAR) if listens(options) and model.told else None
-        return Masked(format, model, options["floor_db"], content, ear)
+        model, ear = networks(options)
+        return Masked(format, model, options["floor_db"], TOLD.get(options["content"], 0.0), ear)
     return Wiener(
         format,
         floors_of(format, findings),
@@ -86,17 +85,27 @@ def floors_of(format: Format, findings: Sequence[Finding]) -> npt.NDArray[np.flo
     return np.array(rows)
 
 
-def listens(options: Options) -> bool:
-    """Whether the ear is asked what belongs to the recording."""
-    return options["content"] == HEARD and EAR in models("content")
+def networks(options: Options) -> tuple[Model, Model | None]:
+    """The denoiser, and the ear where that is to tell it what belongs to the recording.
+
+    InputError where the model is no denoiser, and where it is told what it cannot hear.
+    """
+    model, content = Model.load(options["model"]), options["content"]
+    if model.card.task != "denoise":
+        raise InputError(f"denoise: the model {model.card.name} is for '{model.card.task}'")
+    if content in ("speech", "music") and not model.card.told:
+        raise InputError(f"denoise: {model.card.name} cannot be told the content; leave out --content")
+    if content != HEARD or not model.card.told or EAR not in models("content"):
+        return model, None
+    ear = Model.load(EAR)
+    return model, ear if ear.card.sample_rate == model.card.sample_rate else None
 
 
 def rests_on(options: Options) -> dict[str, str]:
     """The weights; InputError unless they are there, with the card that belongs to them."""
     if options["model"] == CLASSIC:
         return {}
-    names = [options["model"], *([EAR] if listens(options) else [])]
-    cards = [Model.load(name).card for name in names]
+    cards = [model.card for model in networks(options) if model]
     return {f"model {card.name}": f"{card.version}, sha256 {card.sha256}" for card in cards}
 
 

@@ -77,6 +77,8 @@ def train(
         raise InputError("there is no CUDA device here; use --device cpu")
     if processes > 1 and device != "cpu":
         raise InputError("several processes train on the processor only; leave out --processes")
+    if plan.run.batch % processes:
+        raise InputError(f"a batch of {plan.run.batch} cannot be shared by {processes} processes")
     threads = threads or max((os.cpu_count() or 1) // processes, 1)
     torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +95,7 @@ def train(
         round(training.hours_of_sound, 3),
         round(training.seconds / 60, 2),
         training.progress.step,
-        machine(training.device),
+        machine(training.device, processes),
     )
     network = training.average.network.cpu()
     path, card = export(network, plan, sound.sources("train"), cost, figures, folder)

@@ -17,7 +17,7 @@ from wavemend.training.bank import Origin
 from wavemend.training.network import Denoiser, Streaming
 from wavemend.training.recipe import Recipe
 
-TOLERANCE = 1e-3  # of a gain; at most 0.01 dB where nothing is cut
+TOLERANCE = 1e-3  # of a gain, or of log odds; at most 0.01 dB where nothing is cut
 BLOCKS = 8
 
 
@@ -31,7 +31,7 @@ def export(
 ) -> tuple[Path, Card]:
     """Write NAME.onnx and NAME.json into `folder`; returns the first and the card.
 
-    Raises InputError if ONNX Runtime, block by block, gives other gains than torch, or if
+    Raises InputError if ONNX Runtime, block by block, gives other answers than torch, or if
     the card is not complete.
     """
     frames, model = recipe.frames, recipe.model
@@ -47,6 +47,7 @@ def export(
             name=model.name,
             title=model.title,
             task=network.task,
+            told=isinstance(network, Denoiser),
             version=model.version,
             sample_rate=frames.sample_rate,
             n_fft=frames.n_fft,

@@ -12,7 +12,6 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from wavemend.core.frames import Frames
-from wavemend.errors import InputError
 from wavemend.training.scenes import FRAME, Example, Scenes
 from wavemend.training.team import Team
 
@@ -47,7 +46,7 @@ def silent_frames(example: Example, frames: Frames) -> npt.NDArray[np.bool_]:
 class Feed:
     """Batches of examples first, first + 1 …, always the same ones for the same index.
 
-    A member of a team gets its part of every batch. InputError where a batch has no equal parts.
+    A member of a team gets its part of every batch, which must have equal parts.
     """
 
     def __init__(
@@ -55,8 +54,6 @@ class Feed:
     ) -> None:
         self._data = _Rendered(scenes, frames)
         self._batch, self._workers, self._team = batch, workers, team or Team()
-        if batch % self._team.size:
-            raise InputError(f"a batch of {batch} cannot be shared by {self._team.size} processes")
 
     def batches(self, first: int, count: int) -> Iterator[Batch]:
         """`count` batches from the one with number `first`; each {name: (batch, ...)}."""

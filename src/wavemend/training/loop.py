@@ -119,7 +119,9 @@ class Training:
             for optimiser, kept in zip(self.optimisers, held["optimisers"], strict=True):
                 optimiser.load_state_dict(kept)
         except (KeyError, RuntimeError, ValueError):
-            raise InputError(f"{self.folder / CHECKPOINT} is of another network than the recipe's") from None
+            raise InputError(
+                f"{self.folder / CHECKPOINT} is of another network than the recipe's, or older"
+            ) from None
         self.progress = Progress(**held["progress"])
 
     def run(self, minutes: float | None = None, hook: Hook = silent) -> str:
@@ -163,7 +165,7 @@ class Training:
         parts = self.task.costs(batch, self._forward)
         self.network.zero_grad(set_to_none=True)
         parts["total"].backward()  # type: ignore[no-untyped-call]
-        self.team.mean(self.network.parameters())
+        self.team.mean(self.network)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.run.clip)
         if not torch.isfinite(norm):
             raise InputError(f"the loss is no longer finite in step {self.progress.step}; lower `rate`")
@@ -234,8 +236,10 @@ def append(path: Path, row: Mapping[str, Any]) -> None:
         writer.writerow(row)
 
 
-def machine(device: torch.device) -> str:
+def machine(device: torch.device, processes: int = 1) -> str:
     """What trains, in words for the card."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} processor, {torch.get_num_threads()} threads"
+    threads = f"{torch.get_num_threads()} threads"
+    shared = f"{processes} processes of {threads}" if processes > 1 else threads
+    return f"{platform.machine()} processor, {shared}"

@@ -22,8 +22,9 @@ class Streaming(nn.Module):
 
     @abstractmethod
     def adopt(self, weights: Mapping[str, Tensor]) -> None:
-        """Begin with the weights of a smaller network of this kind; what is new changes nothing yet.
+        """Begin with the weights of a network like this, or of a smaller one, if this kind can grow.
 
+        What is new changes nothing yet.
         Raises ValueError where they do not fit.
         """
 

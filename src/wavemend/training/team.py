@@ -7,13 +7,23 @@ every layer (data parallelism; Li et al., "PyTorch distributed", VLDB 2020).
 from __future__ import annotations
 
 import multiprocessing
-import socket
-from collections.abc import Callable, Iterable, Iterator
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import torch
 from torch import distributed, nn
+from torch.distributed import FileStore  # type: ignore[attr-defined]
+
+from wavemend.errors import InputError
+
+REFUSED = 2  # how a member ends that cannot do what was asked; the leader cannot either, and says why
 
 
 @dataclass(frozen=True)
@@ -23,18 +33,19 @@ class Team:
     rank: int = 0
     size: int = 1
 
-    def mean(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Make every gradient the mean of all processes'."""
+    def mean(self, network: nn.Module) -> None:
+        """Make every gradient, and what normalisation has seen, the mean of all processes'."""
         if self.size == 1:
             return
-        grads = [p.grad for p in parameters if p.grad is not None]
-        flat = torch.cat([grad.flatten() for grad in grads])
+        shared = [p.grad for p in network.parameters() if p.grad is not None]
+        shared += [buffer for buffer in network.buffers() if buffer.dtype.is_floating_point]
+        flat = torch.cat([one.flatten() for one in shared])
         distributed.all_reduce(flat)
         flat /= self.size
         at = 0
-        for grad in grads:
-            grad.copy_(flat[at : at + grad.numel()].view_as(grad))
-            at += grad.numel()
+        for one in shared:
+            one.copy_(flat[at : at + one.numel()].view_as(one))
+            at += one.numel()
 
     def any(self, mine: bool) -> bool:
         """Whether it is so for any of them."""
@@ -47,35 +58,67 @@ class Team:
 
 @contextmanager
 def lead(size: int, follow: Callable[[Team], None]) -> Iterator[Team]:
-    """A team whose first member is this process; the others run `follow`, and end with the block."""
+    """A team whose first member is this process; the others run `follow`, and end with the block.
+
+    Raises InputError where another process ends before its time.
+    """
     if size == 1:
         yield Team()
         return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
     context = multiprocessing.get_context("spawn")
-    others = [
-        context.Process(target=_member, args=(follow, Team(rank, size), port)) for rank in range(1, size)
-    ]
+    with tempfile.TemporaryDirectory(prefix="wavemend-") as folder:
+        meet = Path(folder) / "meet"
+        others = [context.Process(target=_member, args=(follow, Team(k, size), meet)) for k in range(1, size)]
+        try:
+            for process in others:
+                process.start()
+            _join(Team(0, size), meet)
+            yield Team(0, size)
+            for process in others:
+                process.join(timeout=60)
+            _blame(others, None)
+        except RuntimeError as error:  # the connection is gone
+            _blame(others, error)
+            raise
+        finally:
+            _end(others)
+            if distributed.is_initialized():
+                distributed.destroy_process_group()
+
+
+def _blame(others: Sequence[BaseProcess], error: RuntimeError | None) -> None:
     for process in others:
-        process.start()
+        process.join(timeout=1)
+    for process in others:
+        if process.exitcode:
+            raise InputError(
+                f"one of the {len(others) + 1} processes ended with code {process.exitcode}; what it said "
+                "stands above. Where memory is short, give fewer --processes"
+            ) from error
+
+
+def _end(others: Sequence[BaseProcess]) -> None:
+    begun = [process for process in others if process.pid is not None]
+    for process in begun:
+        process.terminate()
+    for process in begun:
+        process.join(timeout=2)
+        process.kill()
+
+
+def _member(follow: Callable[[Team], None], team: Team, meet: Path) -> None:
+    for name in ("SIGINT", "SIGHUP"):  # these reach all; the leader saves, and ends the others
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    _join(team, meet)
     try:
-        _join(Team(0, size), port)
-        yield Team(0, size)
-    finally:
-        for process in others:
-            process.join(timeout=5)
-            process.terminate()
-        distributed.destroy_process_group()
+        follow(team)
+    except InputError:
+        sys.exit(REFUSED)
 
 
-def _member(follow: Callable[[Team], None], team: Team, port: int) -> None:
-    _join(team, port)
-    follow(team)
-
-
-def _join(team: Team, port: int) -> None:
-    distributed.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=team.rank, world_size=team.size
-    )
+def _join(team: Team, meet: Path) -> None:
+    if os.name != "nt":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
+    store = FileStore(str(meet), team.size)
+    distributed.init_process_group("gloo", store=store, rank=team.rank, world_size=team.size)
