@@ -202,7 +202,16 @@ def check_options(repair: Repair, damage: Damage, format: Format) -> None:
         with pytest.raises(errors.InputError, match=name):
             repair.open(format, truth, **{name: beyond(param)})
         for value in extremes(param):
-            repair.open(format, truth, **{name: value, **dict([param.only_with] if param.only_with else [])})
+            repair.open(format, truth, **{name: value, **read_with(repair, param)})
+
+
+def read_with(repair: Repair, param: Parameter) -> dict[str, float | str]:
+    """Options with which a parameter is read, where the defaults are not such."""
+    options: dict[str, float | str] = dict([param.only_with] if param.only_with else [])
+    if param.unless and repair.params[param.unless[0]].default == param.unless[1]:
+        other, value = param.unless
+        options[other] = next(one for one in extremes(repair.params[other]) if one != value)
+    return options
 
 
 def extremes(param: Parameter) -> tuple[float | str, ...]:

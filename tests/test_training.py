@@ -362,8 +362,8 @@ def test_no_export_where_the_file_computes_something_else(trained: Path, tmp_pat
     given = given_to_export(trained)
 
     class Fickle(type(given["network"])):  # type: ignore[misc]
-        def forward(self, spectrum: Any, state: Any = None) -> Any:
-            gains, kept = super().forward(spectrum, state)
+        def forward(self, spectrum: Any, state: Any = None, content: Any = None) -> Any:
+            gains, kept = super().forward(spectrum, state, content)
             return (gains if torch.onnx.is_in_onnx_export() else gains * 0.99), kept
 
     given["network"].__class__ = Fickle
