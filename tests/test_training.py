@@ -43,12 +43,17 @@ SMALL = Config(bins=96, split=32, channels=(4, 4, 6), head=4, dilations=(1, 2, 4
 
 def shaken(config: Config) -> Network:
     """A network whose every part does something."""
-    torch.manual_seed(1)
     network = Network(config).eval()
+    shake(network)
+    return network
+
+
+def shake(network: torch.nn.Module) -> None:
+    """Put something into all weights, so that no part is idle."""
+    torch.manual_seed(1)
     for name, value in network.state_dict().items():
         if value.dtype.is_floating_point and value.ndim:
             value.copy_(torch.rand_like(value) + 0.3 if "var" in name else 0.4 * torch.randn_like(value))
-    return network
 
 
 @settings(max_examples=15, deadline=None)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from test_training import shake
 from wavemend.core.card import Training as Cost
 from wavemend.engine.model import Model
 from wavemend.errors import InputError
@@ -100,11 +101,8 @@ def test_alone_a_team_changes_nothing() -> None:
 
 
 def shaken() -> Network:
-    torch.manual_seed(1)
     network = Network(SMALL).eval()
-    for name, value in network.state_dict().items():
-        if value.dtype.is_floating_point and value.ndim:
-            value.copy_(torch.rand_like(value) + 0.3 if "var" in name else 0.4 * torch.randn_like(value))
+    shake(network)
     return network
 
 
