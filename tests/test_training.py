@@ -307,7 +307,16 @@ def test_a_training_begins_with_the_weights_of_another(
     second.begin_with(command.find_start(str(tmp_path / "first")))
     for name, value in first.average.network.state_dict().items():
         assert torch.equal(value, second.network.state_dict()[name]), name
+    heard: list[tuple[int, int]] = []
+    batches = second.feed.batches
+
+    def listen(start: int, count: int) -> Any:
+        heard.append((start, count))
+        return batches(start, count)
+
+    second.feed.batches = listen  # type: ignore[method-assign]
     second.run()
+    assert heard == [(6, 6)]  # no example of the first again
     assert second.progress.step == 6 and second.hours_of_sound == pytest.approx(2 * first.hours_of_sound)
 
 

@@ -130,7 +130,7 @@ class Training:
         began, before = time.monotonic(), self.progress.seconds
         left = run.steps - self.progress.step
         state, reason = self.progress, ""
-        for batch in self.feed.batches(state.step, left):
+        for batch in self.feed.batches(self._steps_before() + state.step, left):
             parts = self._learn(batch)
             state.step += 1
             if self.team.rank:
@@ -157,6 +157,11 @@ class Training:
                 self._validate()
             self.save()
         return reason or "all steps are done"
+
+    def _steps_before(self) -> int:
+        """How many batches the training that this one began with has heard: those are not heard again."""
+        batch_s = self.recipe.run.batch * self.recipe.scenes.seconds
+        return round(self.progress.hours_before * 3600 / batch_s)
 
     def _learn(self, batch: Mapping[str, Any]) -> dict[str, float]:
         self.network.train()
