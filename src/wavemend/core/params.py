@@ -189,6 +189,7 @@ def resolve(owner: str, params: Mapping[str, Parameter], given: Mapping[str, Any
             if checked.pop(name) != param.default:
                 other, value = condition
                 raise InputError(f"{owner}: {name} is {words} read with {other} = {value}")
+            break
     return checked
 
 

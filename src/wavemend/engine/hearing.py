@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
-from scipy import fft
 
-from wavemend.core.blocks import Queue
 from wavemend.core.types import Samples
+from wavemend.engine.calls import Calls
 from wavemend.engine.model import Model
 
 AHEAD_S = 6.0
@@ -37,11 +36,8 @@ class Ear:
 
     def __init__(self, model: Model, channels: int, ahead_s: float) -> None:
         card = model.card
-        self._frames, self._running, self._call = card.frames, model.open(), card.frames_per_call
-        self._held = Queue(channels)
-        self._lead = self._frames.n_fft - self._frames.hop
-        self._held.append(np.zeros((channels, self._lead), np.float32))
-        self._channels, self._heard = channels, 0
+        self._card, self._running, self._channels = card, model.open(), channels
+        self._calls = Calls(card, channels)
         per_second = card.sample_rate / card.hop
         self._ahead, self._behind = round(ahead_s * per_second), round(BEHIND_S * per_second)
         self._least = round(LEAST_S * per_second)
@@ -52,27 +48,24 @@ class Ear:
     @property
     def ahead(self) -> int:
         """Samples that must have come after a place before it is known."""
-        return self._ahead * self._frames.hop
+        return self._ahead * self._card.hop
 
     def push(self, block: Samples) -> None:
         """Hear the next samples."""
-        self._held.append(block)
-        while self._held.stop >= self._lead + (self._heard + self._call) * self._frames.hop:
-            self._step(self._call)
+        self._calls.push(block)
+        self._listen(self._card.frames_per_call)
 
     def flush(self) -> None:
         """The recording has ended."""
-        frames = self._frames
-        rest = -(-(self._held.stop - self._lead - self._heard * frames.hop) // frames.hop)
-        if rest > 0:
-            self._held.append(np.zeros((self._channels, self._call * frames.hop), np.float32))
-            self._step(rest)
+        rest = self._calls.rest
+        self._calls.push(np.zeros((self._channels, -rest % self._calls.length), np.float32))
+        self._listen(-(-rest // self._card.hop))
 
     def content(self, sample: int) -> float:
         """What belongs to the recording around a sample; places are asked for in order."""
-        frame = sample // self._frames.hop
+        frame, call = sample // self._card.hop, self._card.frames_per_call
         first = max(frame - self._behind, self._forgotten)
-        last = (frame + self._ahead) // self._call * self._call  # calls that are complete
+        last = (frame + self._ahead) // call * call  # calls that are complete
         if first > self._forgotten:
             del self._stretches[: first - self._forgotten]
             self._forgotten = first
@@ -80,19 +73,15 @@ class Ear:
         most = max(known, default=UNKNOWN)
         return 0.0 if most == UNKNOWN else min(max(most - EVEN, -1.0), 1.0)
 
-    def _step(self, count: int) -> None:
-        frames, start = self._frames, self._heard * self._frames.hop
-        given = self._held.view(start, start + self._lead + self._call * frames.hop)
-        self._held.drop(start + self._call * frames.hop)
-        cut = [given[:, k * frames.hop : k * frames.hop + frames.n_fft] for k in range(self._call)]
-        spectra = fft.rfft(np.stack(cut, axis=1) * frames.analysis, axis=2)[..., : frames.bins]
-        power = np.mean(spectra.real**2 + spectra.imag**2, axis=0)
-        heard = np.zeros((self._call, frames.bins, 2), np.float32)
-        heard[..., 0] = np.sqrt(power)
-        answers = self._running.step(heard)
-        for odds, sounds in zip(answers[:count], power.sum(axis=1) > SILENCE, strict=False):
-            if sounds:
-                self._recent.append(float(np.clip(odds, -MOST, MOST)))
-            enough = len(self._recent) >= self._least
-            self._stretches.append(sum(self._recent) / len(self._recent) if enough else UNKNOWN)
-        self._heard += count
+    def _listen(self, count: int) -> None:
+        """Hear the calls that are complete; of each, the first `count` frames belong to the recording."""
+        for _, spectra in self._calls.ready():
+            power = np.mean(spectra.real**2 + spectra.imag**2, axis=0)[:, : self._card.bins]
+            heard = np.zeros((*power.shape, 2), np.float32)
+            heard[..., 0] = np.sqrt(power)
+            answers = self._running.step(heard)
+            for odds, sounds in zip(answers[:count], power.sum(axis=1) > SILENCE, strict=False):
+                if sounds:
+                    self._recent.append(float(np.clip(odds, -MOST, MOST)))
+                enough = len(self._recent) >= self._least
+                self._stretches.append(sum(self._recent) / len(self._recent) if enough else UNKNOWN)

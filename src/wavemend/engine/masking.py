@@ -12,21 +12,14 @@ from collections.abc import Callable
 from math import ceil
 
 import numpy as np
-import numpy.typing as npt
 from scipy import fft
 
 from wavemend.core.blocks import Queue
 from wavemend.core.resample import Ratio, Resampler
 from wavemend.core.types import Format, Samples
+from wavemend.engine.calls import Calls, Spectra
 from wavemend.engine.hearing import AHEAD_S, Ear
 from wavemend.engine.model import Model
-
-Spectra = npt.NDArray[np.complex64]
-
-
-def unknown(sample: int) -> float:
-    """Nothing is known of what belongs to the recording."""
-    return 0.0
 
 
 class Difference:
@@ -37,15 +30,10 @@ class Difference:
     recording at a sample.
     """
 
-    def __init__(
-        self, model: Model, channels: int, least: float, content: Callable[[int], float] = unknown
-    ) -> None:
+    def __init__(self, model: Model, channels: int, least: float, content: Callable[[int], float]) -> None:
         self._card, self._running, self._frames = model.card, model.open(), model.card.frames
         self._channels, self._least, self._content = channels, np.float32(least), content
-        self._lead = self._frames.n_fft - self._frames.hop  # silence before the first frame ends
-        self._held = Queue(channels)
-        self._held.append(np.zeros((channels, self._lead), np.float32))
-        self._calls = 0
+        self._calls = Calls(self._card, channels)
         self._waiting = np.zeros((channels, 0, self._frames.bins + 1), np.complex64)
         self._tail = np.zeros((channels, self._frames.synthesis - self._frames.hop), np.float32)
         self._skip = self._tail.shape[1]  # what the first frame gives before the recording begins
@@ -54,7 +42,7 @@ class Difference:
     @property
     def call(self) -> int:
         """Samples that the network takes at once."""
-        return self._card.frames_per_call * self._card.hop
+        return self._calls.length
 
     @property
     def delay(self) -> int:
@@ -63,38 +51,32 @@ class Difference:
 
     def push(self, block: Samples) -> Samples:
         """Take the next samples, give the difference where it is known."""
-        self._held.append(block)
+        self._calls.push(block)
         self._came += block.shape[1]
         return self._ready(self._came)
 
     def flush(self) -> Samples:
         """Give the rest."""
-        missing = self._came + self.delay - self._calls * self.call
-        silence = ceil(max(missing, 0) / self.call) * self.call - (self._came - self._calls * self.call)
-        self._held.append(np.zeros((self._channels, max(silence, 0)), np.float32))
+        rest = self._calls.rest
+        silence = ceil(max(rest + self.delay, 0) / self.call) * self.call - rest
+        self._calls.push(np.zeros((self._channels, max(silence, 0)), np.float32))
         return self._ready(self._came)
 
     def _ready(self, end: int) -> Samples:
         parts = [np.zeros((self._channels, 0), np.float32)]
-        while self._held.stop >= self._lead + (self._calls + 1) * self.call:
-            parts.append(self._step())
+        parts += [self._masked(start, spectra) for start, spectra in self._calls.ready()]
         out = np.concatenate(parts, axis=1)[:, : end - self._went]
         self._went += out.shape[1]
         return out
 
-    def _step(self) -> Samples:
-        frames, start = self._frames, self._calls * self.call
-        given = self._held.view(start, start + self._lead + self.call)
-        self._held.drop(start + self.call)
-        self._calls += 1
-        cut = [given[:, at : at + frames.n_fft] for at in range(0, self.call, frames.hop)]
-        spectra = fft.rfft(np.stack(cut, axis=1) * frames.analysis, axis=2)
+    def _masked(self, start: int, spectra: Spectra) -> Samples:
+        bins = self._frames.bins
         mask = self._running.step(
-            _heard(spectra)[:, : frames.bins].view(np.float32).reshape(-1, frames.bins, 2),
+            _heard(spectra)[:, :bins].view(np.float32).reshape(-1, bins, 2),
             self._content(start),
         )
         gain = self._gain(np.ascontiguousarray(mask).view(np.complex64)[..., 0])
-        early = max(self._card.lookahead_frames - (self._calls - 1) * len(gain), 0)
+        early = max(self._card.lookahead_frames - start // self._frames.hop, 0)
         gain = gain[early:]  # of frames before the recording
         waiting = np.concatenate((self._waiting, spectra), axis=1)
         self._waiting = waiting[:, len(gain) :]

@@ -42,10 +42,10 @@ from wavemend.errors import InputError
 from wavemend.repairs import Repair
 
 CLASSIC = "classic"
-NAMES = (*models("denoise"), CLASSIC)
 BEST = "studio"  # for files, where a sample may wait
 ALONE = ("model", CLASSIC)
 EAR = "ear"
+NAMES = (*(name for name in models() if name != EAR), CLASSIC)  # no card is read before it is needed
 TOLD = {"speech": -1.0, "any": 0.0, "music": 1.0}
 HEARD = "auto"
 
@@ -95,7 +95,7 @@ def networks(options: Options) -> tuple[Model, Model | None]:
         raise InputError(f"denoise: the model {model.card.name} is for '{model.card.task}'")
     if content in ("speech", "music") and not model.card.told:
         raise InputError(f"denoise: {model.card.name} cannot be told the content; leave out --content")
-    if content != HEARD or not model.card.told or EAR not in models("content"):
+    if content != HEARD or not model.card.told or EAR not in models():
         return model, None
     ear = Model.load(EAR)
     return model, ear if ear.card.sample_rate == model.card.sample_rate else None

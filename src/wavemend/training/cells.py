@@ -77,8 +77,3 @@ class Cell(nn.Module):
             start = self.frames - self.ahead
             y = y + whole[:, :, start : start + count]
         return y
-
-
-def kernels(network: nn.Module) -> list[nn.Parameter]:
-    """The kernels of all cells."""
-    return [cell.conv.get_parameter("weight") for cell in network.modules() if isinstance(cell, Cell)]

@@ -9,6 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from wavemend.training.cells import Cell
+
 
 class Streaming(nn.Module):
     """A network that hears spectra, some frames at a time.
@@ -28,9 +30,9 @@ class Streaming(nn.Module):
         Raises ValueError where they do not fit.
         """
 
-    @abstractmethod
     def hidden(self) -> list[nn.Parameter]:
         """The weight matrices between hidden layers, which Muon trains; AdamW trains the rest."""
+        return [cell.conv.get_parameter("weight") for cell in self.modules() if isinstance(cell, Cell)]
 
     def state_size(self) -> int:
         """Numbers in the state of one stream."""

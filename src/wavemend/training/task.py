@@ -12,7 +12,7 @@ from torch import Tensor
 from wavemend.training.bank import Bank
 from wavemend.training.feed import Feed
 from wavemend.training.losses import Criterion
-from wavemend.training.network import Denoiser, Listener, Streaming
+from wavemend.training.network import Denoiser, Streaming
 from wavemend.training.networks import build
 from wavemend.training.recipe import Recipe
 from wavemend.training.scenes import Scenes
@@ -25,26 +25,26 @@ VALIDATION_SEED = 7
 class Task(ABC):
     """A network, its batches in, what they cost and what it is worth out."""
 
-    network: Streaming
+    def __init__(self, network: Streaming, validation: Validation | Heard) -> None:
+        self.network, self._validation = network, validation
+        self._transform = validation.transform
+        self._device = next(network.parameters()).device
 
     @abstractmethod
     def costs(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> dict[str, Tensor]:
         """The loss of a batch, `total`, and its parts by name; `called` is the network, or it compiled."""
 
-    @abstractmethod
     def figures(self, network: Streaming) -> dict[str, float]:
         """Of scenes that it does not learn from; the best network has the highest `score`."""
+        return self._validation(network, self._device)
 
 
 class Denoising(Task):
     """Sound wanted, sound unwanted; the network says what part of each bin is wanted."""
 
-    def __init__(self, recipe: Recipe, network: Denoiser, held_out: Feed, device: torch.device) -> None:
-        self.network, self._device = network, device
-        self._transform = Transform(recipe.frames, device)
-        self._criterion = Criterion(recipe.loss, self._transform)
-        run = recipe.run
-        self._validation = Validation(held_out, self._transform, run.validation_scenes, run.batch)
+    def __init__(self, network: Denoiser, criterion: Criterion, validation: Validation) -> None:
+        super().__init__(network, validation)
+        self._criterion = criterion
 
     def costs(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> dict[str, Tensor]:
         """See Criterion."""
@@ -56,19 +56,9 @@ class Denoising(Task):
             out = restore(self.network, heard, content, called)
         return self._criterion(out, heard, wanted, band_hz, silent, target)
 
-    def figures(self, network: Streaming) -> dict[str, float]:
-        """See Validation."""
-        return self._validation(network, self._device)
-
 
 class Listening(Task):
     """Is there music in what is wanted? The network says so in every frame."""
-
-    def __init__(self, recipe: Recipe, network: Listener, held_out: Feed, device: torch.device) -> None:
-        self.network, self._device = network, device
-        self._transform = Transform(recipe.frames, device)
-        run = recipe.run
-        self._heard = Heard(held_out, self._transform, run.validation_scenes, run.batch)
 
     def costs(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> dict[str, Tensor]:
         """Binary cross entropy over frames in which something wanted sounds."""
@@ -78,17 +68,14 @@ class Listening(Task):
         total = log_odds_loss(odds.float(), batch["kind"], batch["silent"].to(self._device))
         return {"total": total}
 
-    def figures(self, network: Streaming) -> dict[str, float]:
-        """See Heard."""
-        return self._heard(network, self._device)
-
 
 def task_of(recipe: Recipe, bank: Bank, device: torch.device) -> Task:
     """The network of a recipe at the start of its training."""
-    frames = recipe.frames
+    frames, run = recipe.frames, recipe.run
     network = build(recipe.network, frames.bins, frames.sample_rate / frames.hop).to(device)
-    held_out = Feed(Scenes(bank, recipe.scenes, VALIDATION_SEED, "valid"), frames, recipe.run.batch, 0)
+    held_out = Feed(Scenes(bank, recipe.scenes, VALIDATION_SEED, "valid"), frames, run.batch, 0)
+    transform, batches = Transform(frames, device), -(-run.validation_scenes // run.batch)
     if isinstance(network, Denoiser):
-        return Denoising(recipe, network, held_out, device)
-    assert isinstance(network, Listener)
-    return Listening(recipe, network, held_out, device)
+        criterion = Criterion(recipe.loss, transform)
+        return Denoising(network, criterion, Validation(held_out, transform, batches))
+    return Listening(network, Heard(held_out, transform, batches))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,23 +39,28 @@ def cut_share(target: Signal, out: Signal, n_fft: int = 2048) -> float:
     return float((cells[0] * weak).sum() / max(cells[0].sum(), 1e-12))
 
 
-class Validation:
-    """Figures over the first `count` scenes of a feed; names tell the kind of target: speech, music…"""
+@dataclass(frozen=True)
+class Scored:
+    """Figures over the first `batches` batches of a feed."""
 
-    def __init__(self, feed: Feed, transform: Transform, count: int, batch: int) -> None:
-        self._feed, self._transform = feed, transform
-        self._batches = -(-count // batch)
+    feed: Feed
+    transform: Transform
+    batches: int
+
+
+class Validation(Scored):
+    """Of a denoiser; names tell the kind of target: speech, music…"""
 
     @torch.no_grad()
     def __call__(self, network: Streaming, device: torch.device) -> dict[str, float]:
         """Means: `…_gain` SI-SDR gained, dB; `…_cut` share cut beyond the noise's own; `clean_…`; `score`."""
         network.eval()
         rows: dict[str, list[float]] = defaultdict(list)
-        for batch in self._feed.batches(0, self._batches):
+        for batch in self.feed.batches(0, self.batches):
             mixture = batch["mixture"].to(device)
-            spectra = self._transform.analyse(mixture)
+            spectra = self.transform.analyse(mixture)
             restored = restore(network, spectra, batch["content"].to(device))
-            out = self._transform.synthesise(restored, mixture.shape[1]).cpu()
+            out = self.transform.synthesise(restored, mixture.shape[1]).cpu()
             for given, target, sound, kind in zip(
                 batch["mixture"].double().numpy(),
                 batch["target"].double().numpy(),
@@ -117,20 +123,16 @@ def labels(kinds: Sequence[str], silent: torch.Tensor) -> tuple[torch.Tensor, to
     return music[:, None].expand(silent.shape), known[:, None] * (~silent)
 
 
-class Heard:
-    """Figures of a listener over the first `count` scenes of a feed."""
-
-    def __init__(self, feed: Feed, transform: Transform, count: int, batch: int) -> None:
-        self._feed, self._transform = feed, transform
-        self._batches = -(-count // batch)
+class Heard(Scored):
+    """Of a listener."""
 
     @torch.no_grad()
     def __call__(self, network: Streaming, device: torch.device) -> dict[str, float]:
         """`loss`; shares of scenes of speech and of music that are told right over all frames; `score`."""
         network.eval()
         losses, right = [], defaultdict(list)
-        for batch in self._feed.batches(0, self._batches):
-            odds, _ = network(self._transform.analyse(batch["mixture"].to(device)))
+        for batch in self.feed.batches(0, self.batches):
+            odds, _ = network(self.transform.analyse(batch["mixture"].to(device)))
             silent = batch["silent"].to(device)
             losses.append(float(log_odds_loss(odds, batch["kind"], silent)))
             music, counts = labels(batch["kind"], silent)

@@ -7,6 +7,7 @@ that is wanted elsewhere.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wavemend.training.cells import Cell, Memory, kernels
+from wavemend.training.cells import Cell, Memory
 from wavemend.training.network import Listener
 
 QUIET = 1e-10
@@ -36,19 +37,10 @@ class Config:
 
 def ear_bands(bins: int, rate: float, bands: int) -> Tensor:
     """Triangles on the mel scale, each of sum 1, (bins, bands)."""
-    edges = 700 * (
-        10
-        ** (
-            torch.linspace(
-                float(torch.log10(torch.tensor(1 + LOW_HZ / 700))),
-                float(torch.log10(torch.tensor(1 + min(HIGH_HZ, rate / 2) / 700))),
-                bands + 2,
-            )
-        )
-        - 1
-    )
-    hz = torch.arange(bins)[:, None] * (rate / 2 / bins)
+    low, high = (math.log10(1 + hz / 700) for hz in (LOW_HZ, min(HIGH_HZ, rate / 2)))
+    edges = 700 * (10 ** torch.linspace(low, high, bands + 2) - 1)
     width = rate / 2 / bins
+    hz = torch.arange(bins)[:, None] * width
     rise = (hz - edges[:-2]) / (edges[1:-1] - edges[:-2]).clamp(min=width)
     fall = (edges[2:] - hz) / (edges[2:] - edges[1:-1]).clamp(min=width)
     triangle = torch.minimum(rise, fall).clamp(min=0) + 1e-9
@@ -85,9 +77,6 @@ class Network(Listener):
             self.load_state_dict(dict(weights))
         except RuntimeError as error:
             raise ValueError(f"the weights are of another network ({error})") from None
-
-    def hidden(self) -> list[nn.Parameter]:
-        return kernels(self)
 
     def forward(self, spectrum: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         memory = Memory(state, keeps=not self.training)

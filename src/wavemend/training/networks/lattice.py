@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from wavemend.training.cells import KERNEL, Cell, Memory, kernels
+from wavemend.training.cells import KERNEL, Cell, Memory
 from wavemend.training.network import Denoiser
 
 FEATURES = 5
@@ -103,9 +103,6 @@ class Network(Denoiser):
         for key in missing:
             if key.endswith("norm.weight"):  # a residual block then passes its input on
                 nn.init.zeros_(self.get_parameter(key))
-
-    def hidden(self) -> list[nn.Parameter]:
-        return kernels(self)
 
     def forward(
         self, spectrum: Tensor, state: Tensor | None = None, content: Tensor | None = None

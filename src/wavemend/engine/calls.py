@@ -1,0 +1,49 @@
+"""Sound in blocks of any length, cut into the frames that a network takes in one call after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+
+from wavemend.core.blocks import Queue
+from wavemend.core.card import Card
+from wavemend.core.types import Samples
+
+Spectra = npt.NDArray[np.complex64]
+
+
+class Calls:
+    """Blocks at the network's rate in, (channels, samples); spectra out, (channels, frames, bins + 1).
+
+    Before the recording there is silence. `length` is how many samples a call takes, `rest`
+    how many have come that are in no call yet.
+    """
+
+    def __init__(self, card: Card, channels: int) -> None:
+        self._frames, self.length = card.frames, card.frames_per_call * card.hop
+        self._lead = card.n_fft - card.hop  # silence before the first frame ends
+        self._held = Queue(channels)
+        self._held.append(np.zeros((channels, self._lead), np.float32))
+        self._start = 0
+
+    @property
+    def rest(self) -> int:
+        return self._held.stop - self._lead - self._start
+
+    def push(self, block: Samples) -> None:
+        """Take the next samples."""
+        self._held.append(block)
+
+    def ready(self) -> Iterator[tuple[int, Spectra]]:
+        """The calls that are complete: each one's first new sample, and its spectra."""
+        frames = self._frames
+        while self.rest >= self.length:
+            start = self._start
+            given = self._held.view(start, start + self._lead + self.length)
+            self._start += self.length
+            self._held.drop(self._start)
+            cut = [given[:, at : at + frames.n_fft] for at in range(0, self.length, frames.hop)]
+            yield start, fft.rfft(np.stack(cut, axis=1) * frames.analysis, axis=2)
