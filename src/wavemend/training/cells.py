@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 KERNEL = 3
+SOFTNESS = 1 / 3  # the minima are means of power to this negative exponent
 
 
 class Memory:
@@ -77,3 +78,20 @@ class Cell(nn.Module):
             start = self.frames - self.ahead
             y = y + whole[:, :, start : start + count]
         return y
+
+
+def minimum(power: Tensor, frames: float, memory: Memory) -> Tensor:
+    """Logarithm of a mean of the powers so far that low ones dominate, (batch, frames, bins).
+
+    What lies `frames` frames back counts 1/e as much.
+    """
+    count = power.shape[1]
+    keep = math.exp(-1 / frames)
+    age = torch.arange(count, device=power.device, dtype=torch.float32)
+    decay = torch.tril(keep ** (age[:, None] - age[None, :]).clamp(min=0))
+    fade = keep ** (age + 1)
+    past = memory.past(power, 1 + power.shape[2])
+    weight = decay.sum(dim=1) + past[:, :1] * fade
+    total = decay @ power**-SOFTNESS + past[:, None, 1:] * fade[:, None]
+    memory.keep(torch.cat((weight[:, -1:], total[:, -1]), dim=1))
+    return (total / weight.unsqueeze(2)).log() / -SOFTNESS

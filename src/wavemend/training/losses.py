@@ -15,20 +15,22 @@ from torch import Tensor
 from wavemend.training.recipe import Loss
 from wavemend.training.transform import Transform
 
-EXPONENT = 0.3
 QUIET = 1e-9
+HIGH_HZ = 8_000.0
 
 
 def spectral(out: Tensor, target: Tensor, known: Tensor, cut: float) -> tuple[Tensor, Tensor]:
     """Mean squared differences of compressed spectra and of their magnitudes, where `known`.
 
-    Spectra are (batch, frames, bins, 2), `known` (batch, frames, bins) of 0 and 1.
+    Magnitudes are compressed to their fourth root. Spectra are (batch, frames, bins, 2), `known`
+    (batch, frames, bins) of 0 and 1.
     """
     power_out = out.square().sum(dim=3) + QUIET
     power = target.square().sum(dim=3) + QUIET
-    factor = power_out ** ((EXPONENT - 1) / 2)
-    compressed = out * factor.unsqueeze(3) - target * (power ** ((EXPONENT - 1) / 2)).unsqueeze(3)
-    size_out, size = power_out ** (EXPONENT / 2), power ** (EXPONENT / 2)
+    # roots of roots: a power with a broken exponent costs five times as much
+    size_out, size = power_out.sqrt().sqrt().sqrt(), power.sqrt().sqrt().sqrt()
+    factor, wanted = size_out * power_out.rsqrt(), size * power.rsqrt()
+    compressed = out * factor.unsqueeze(3) - target * wanted.unsqueeze(3)
     lost = torch.where(size_out < size, cut, 1.0)
     count = known.sum() + 1
     complex_part = (compressed.square().sum(dim=3) * known).sum() / count
@@ -60,8 +62,12 @@ class Criterion:
         self, out: Tensor, mixture: Tensor, target: Tensor, band_hz: Tensor, silent: Tensor, sound: Tensor
     ) -> dict[str, Tensor]:
         """All spectra (batch, frames, bins, 2); `silent` (batch, frames); `sound` the target's samples."""
-        settings, frames = self.settings, self.transform.frames
+        settings, frames, whole = self.settings, self.transform.frames, out
         hz = torch.arange(frames.bins, device=out.device) * (frames.sample_rate / frames.n_fft)
+        if settings.every > 1:
+            counts = torch.cat((torch.nonzero(hz < HIGH_HZ), torch.nonzero(hz >= HIGH_HZ)[:: settings.every]))
+            counts = counts.flatten()
+            hz, out, mixture, target = hz[counts], *(x[:, :, counts] for x in (out, mixture, target))
         known = ((hz < band_hz[:, None])[:, None, :] | silent[:, :, None]).float()
         level = mixture.square().sum(dim=3).mean(dim=(1, 2)).clamp(min=1e-10).rsqrt()
         scale = level[:, None, None, None]
@@ -73,7 +79,7 @@ class Criterion:
             "sdr": ratio_db(given, wanted, known, settings.cut, settings.enough_db) * settings.sdr,
         }
         if settings.resolutions and settings.multi:
-            restored = self.transform.synthesise(out, sound.shape[1])
+            restored = self.transform.synthesise(whole, sound.shape[1])
             parts["multi"] = self._multi(restored * level[:, None], sound * level[:, None], band_hz)
         return {"total": torch.stack(list(parts.values())).sum(), **parts}
 

@@ -42,6 +42,7 @@ class Loss:
 
     Errors `enough_db` below the sound hardly count in `sdr`: without that, clean examples, where any
     cut is a large step in dB, outweigh all others, and a network learns to do nothing.
+    Of the bins above 8 kHz one in `every` counts, enough where neighbours get the same gain.
     `resolutions` are window lengths of further spectra, of the sound that comes out.
     """
 
@@ -50,6 +51,7 @@ class Loss:
     sdr: float = 0.01
     cut: float = 1.4
     enough_db: float = 26.0
+    every: int = 1
     resolutions: tuple[int, ...] = ()
     multi: float = 0.0
 
@@ -127,6 +129,9 @@ def _recipe(text: str, tables: Mapping[str, Any]) -> Recipe:
     run = read_table(Run, tables.get("run", {}), "run")
     if min(run.batch, run.steps, run.validate, run.validation_scenes, run.save) < 1:
         raise InputError("run: batch, steps, validate, validation_scenes and save must be at least 1")
+    loss = read_table(Loss, tables.get("loss", {}), "loss")
+    if loss.every < 1:
+        raise InputError(f"loss: every must be at least 1, not {loss.every}")
     if not 0 <= run.decay <= 1:
         raise InputError(f"run: decay is a share from 0 to 1, not {run.decay}")
     return Recipe(
@@ -137,6 +142,6 @@ def _recipe(text: str, tables: Mapping[str, Any]) -> Recipe:
         tables["network"],
         read_table(Material, tables.get("data", {}), "data"),
         Settings.of(tables.get("scenes", {})),
-        read_table(Loss, tables.get("loss", {}), "loss"),
+        loss,
         run,
     )

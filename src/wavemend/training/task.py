@@ -30,6 +30,11 @@ class Task(ABC):
         self._transform = validation.transform
         self._device = next(network.parameters()).device
 
+    def _cheap(self) -> torch.autocast:
+        """Products in bfloat16 where the machine has them: emulated, they are a hundred times slower."""
+        device = self._device.type
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=device != "cpu" or has_bfloat16())
+
     @abstractmethod
     def costs(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> dict[str, Tensor]:
         """The loss of a batch, `total`, and its parts by name; `called` is the network, or it compiled."""
@@ -52,7 +57,7 @@ class Denoising(Task):
             batch[name].to(self._device) for name in ("mixture", "target", "band_hz", "silent", "content")
         )
         heard, wanted = self._transform.analyse(mixture), self._transform.analyse(target)
-        with torch.autocast(self._device.type, dtype=torch.bfloat16):
+        with self._cheap():
             out = restore(self.network, heard, content, called)
         return self._criterion(out, heard, wanted, band_hz, silent, target)
 
@@ -63,10 +68,15 @@ class Listening(Task):
     def costs(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> dict[str, Tensor]:
         """Binary cross entropy over frames in which something wanted sounds."""
         heard = self._transform.analyse(batch["mixture"].to(self._device))
-        with torch.autocast(self._device.type, dtype=torch.bfloat16):
+        with self._cheap():
             odds, _ = called(heard)
         total = log_odds_loss(odds.float(), batch["kind"], batch["silent"].to(self._device))
         return {"total": total}
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies in bfloat16 (AVX-512 BF16, AMX, or Arm's)."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def task_of(recipe: Recipe, bank: Bank, device: torch.device) -> Task:

@@ -16,19 +16,17 @@ temporal convolution with dilation (Lea et al., CVPR 2017; Luo and Mesgarani, IE
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from wavemend.training.cells import KERNEL, Cell, Memory
+from wavemend.training.cells import KERNEL, Cell, Memory, minimum
 from wavemend.training.network import Denoiser
 
 FEATURES = 5
 TRACKS_S = (0.5, 5.0)
-SOFTNESS = 1 / 3  # the minima are means of power to this negative exponent
 QUIET = 1e-10
 FINE, COARSE = 4, 16
 OPEN = 1.5  # the gains of a new network, before the sigmoid
@@ -122,22 +120,11 @@ class Network(Denoiser):
         power = spectrum.square().sum(dim=3) + QUIET
         level = power.log()
         seen = [level / 8 + 1.5]
-        seen += [(level - self._minimum(power, seconds, memory)) / 4 for seconds in TRACKS_S]
+        seen += [
+            (level - minimum(power, seconds * self.config.frame_rate, memory)) / 4 for seconds in TRACKS_S
+        ]
         compressed = spectrum * (power**-0.35).unsqueeze(3)
         return torch.cat((torch.stack(seen, dim=3), compressed), dim=3)
-
-    def _minimum(self, power: Tensor, seconds: float, memory: Memory) -> Tensor:
-        """Logarithm of a mean of the powers so far that low ones dominate, (batch, frames, bins)."""
-        count = power.shape[1]
-        keep = math.exp(-1 / (seconds * self.config.frame_rate))
-        age = torch.arange(count, device=power.device, dtype=torch.float32)
-        decay = torch.tril(keep ** (age[:, None] - age[None, :]).clamp(min=0))
-        fade = keep ** (age + 1)
-        past = memory.past(power, 1 + power.shape[2])
-        weight = decay.sum(dim=1) + past[:, :1] * fade
-        total = decay @ power**-SOFTNESS + past[:, None, 1:] * fade[:, None]
-        memory.keep(torch.cat((weight[:, -1:], total[:, -1]), dim=1))
-        return (total / weight.unsqueeze(2)).log() / -SOFTNESS
 
     def _raw(self, features: Tensor, memory: Memory, content: Tensor | None) -> Tensor:
         """Features (batch, frames, bins, FEATURES) -> (batch, frames, bins, 3), before the gains' bounds."""
