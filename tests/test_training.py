@@ -27,6 +27,7 @@ from wavemend.core.types import Format
 from wavemend.engine.model import Model
 from wavemend.errors import InputError
 from wavemend.training import command, loop, losses
+from wavemend.training.alone import alone
 from wavemend.training.bank import Bank, Origin
 from wavemend.training.export import export
 from wavemend.training.networks import build
@@ -407,6 +408,13 @@ def test_a_finished_training_is_not_overwritten(trained: Path, ten: Path, tmp_pa
     other.write_text(toml(RECIPE | {"seed": 5}), encoding="utf-8")
     with pytest.raises(InputError, match="another recipe"):
         command.train(other, [ten], trained, resume=True)
+
+
+def test_two_trainings_do_not_share_a_folder(ten: Path, tmp_path: Path) -> None:
+    with alone(tmp_path), pytest.raises(InputError, match="another training works in this folder"):
+        command.train(TINY, [ten], tmp_path)
+    with alone(tmp_path):
+        pass
 
 
 def test_files_without_a_licence_are_refused_before_hours_are_spent(ten: Path, tmp_path: Path) -> None:

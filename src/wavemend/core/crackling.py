@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import linalg
-from scipy.ndimage import maximum_filter1d
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from wavemend.core import ar, impulses
 
@@ -34,8 +34,9 @@ SLOWEST = 8.0  # samples: what rings on longer, at high rates, is several bursts
 EARLY = 2  # samples before a candidate that may be the burst's
 APART_MS = 0.25  # between candidates of one pass
 FIRST_SIGMAS, AROUND_MS = 3.5, 0.25  # what is left out before anything is known
-TAIL = 4.0  # what a large error of the sound costs, besides its logarithm
+TAIL = 5.0  # what a large error of the sound costs, besides its logarithm
 JOINED_MS, RUN_ON_MS, LEVEL = 0.17, 0.06, 1e-4  # bursts so near are one; their spread is nowhere less
+CROWD_MS, CROWDED = 6.0, 0.5  # where more than this share lies in bursts, they are an onset of the sound
 MOST = 1.5  # times the largest sample there: a larger change is an error of the model
 RIDGE = 1e-9
 SMALLEST = 3e-6  # an error of prediction: smaller ones are rounding
@@ -91,14 +92,18 @@ def clean(sound: Floats, rate: int, sigmas: float, proof: float, passes: int) ->
     usual = np.repeat(_usual(error, nothing, frame), frame)[: len(sound)]
     doubtful = maximum_filter1d(np.abs(error) > FIRST_SIGMAS * usual, 2 * around + 1)
     found, out, a = NONE, sound, _models(sound, doubtful, frame)
+    onsets = np.zeros(len(sound), bool)
     for step in range(passes):
         error = _residual(out, a, frame)
         usual = _usual(error, doubtful, frame)
         places = _candidates(error, a, usual, frame, sigmas, round(APART_MS / 1000 * rate))
+        places = places[~onsets[places]]
         new = _explain(error, places, a, usual, frame, rate, proof, all_robust=step > 0)
         if not len(new.start):
             break
         found = found.and_also(new)
+        onsets |= _crowded(found.spread(len(sound)) > 0, rate)
+        found = found.only(~onsets[found.start])
         spread = found.spread(len(sound))
         doubtful = maximum_filter1d(spread > 0, 3)
         a = _models(sound, doubtful, frame)
@@ -279,11 +284,23 @@ def _cost(errors: Floats, usual: Floats) -> Floats:
     return np.asarray(np.minimum(size, np.log(np.maximum(size, 1.0)) + 1 + TAIL).sum(axis=1))
 
 
+def _crowded(burst: Mask, rate: int) -> Mask:
+    """Where bursts fill too much of the time for crackle; around it as well."""
+    width = max(round(CROWD_MS / 1000 * rate), 3)
+    share = uniform_filter1d(burst.astype(np.float64), width)
+    return np.asarray(maximum_filter1d(share, width) > CROWDED)
+
+
+def _joint(rate: int) -> int:
+    """Samples between bursts that count as one."""
+    return max(round(JOINED_MS / 1000 * rate), 1)
+
+
 def _joined(spread: Floats, rate: int) -> Floats:
     """The same with bursts that lie close made one, and their spread nowhere close to nothing."""
     out = spread.copy()
-    gap, more = max(round(JOINED_MS / 1000 * rate), 1), round(RUN_ON_MS / 1000 * rate)
-    for first, stop in _runs(spread > 0, gap):
+    more = round(RUN_ON_MS / 1000 * rate)
+    for first, stop in _runs(spread > 0, _joint(rate)):
         part = out[first : stop + more]
         np.maximum(part, LEVEL * spread[first:stop].max(), out=part)
     return out

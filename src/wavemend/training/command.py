@@ -16,6 +16,7 @@ from wavemend.core.card import Training as Cost
 from wavemend.core.hook import Hook, silent
 from wavemend.core.params import suggest
 from wavemend.errors import InputError
+from wavemend.training.alone import alone
 from wavemend.training.bank import Bank
 from wavemend.training.export import export
 from wavemend.training.loop import CHECKPOINT, Training, machine
@@ -82,6 +83,23 @@ def train(
     threads = threads or max((os.cpu_count() or 1) // processes, 1)
     torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder):
+        return _train(plan, data, folder, minutes, resume, start, device, bank, threads, processes, hook)
+
+
+def _train(
+    plan: Recipe,
+    data: Sequence[Path],
+    folder: Path,
+    minutes: float | None,
+    resume: bool,
+    start: str | None,
+    device: str,
+    bank: Path | None,
+    threads: int,
+    processes: int,
+    hook: Hook,
+) -> tuple[str, Path, Card]:
     _claim(folder, plan, resume, start)
     where = bank or folder / BANK
     sound = _sound(plan, data, where, hook)
