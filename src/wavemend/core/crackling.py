@@ -20,6 +20,7 @@ from scipy import linalg
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from wavemend.core import ar, impulses
+from wavemend.core.types import merge_spans, runs
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
@@ -223,11 +224,12 @@ def _explain(
             for spread in SPREADS:
                 trial.offer(here, offset, decay, spread, all_robust or k < 2)
     found = Bursts(places - EARLY + trial.offset, trial.power, trial.decay)
+    stops = found.start + found.lengths() + ORDER
     taken, chosen = np.zeros(len(error) + span, bool), []
     for i in np.argsort(-trial.gain, kind="stable"):
         if trial.gain[i] <= 0:
             break
-        reach = slice(found.start[i], found.start[i] + int(np.ceil(REACH * found.decay[i])) + ORDER)
+        reach = slice(found.start[i], stops[i])
         if not taken[reach].any():
             taken[reach] = True
             chosen.append(i)
@@ -238,7 +240,7 @@ class _Trial:
     """The best burst so far for each row of errors, (places, samples), that begins EARLY before its place."""
 
     def __init__(self, rows: Floats, a: Floats, usual: Floats, gram: Floats, proof: float) -> None:
-        self._rows, self._a, self._usual, self._gram, self._proof = rows, a, usual, gram, proof
+        self._a, self._usual, self._gram, self._proof = a, usual, gram, proof
         self.gain = np.full(len(rows), -np.inf)
         self.offset = np.zeros(len(rows), np.intp)
         self.power, self.decay = np.zeros(len(rows)), np.ones(len(rows))
@@ -300,27 +302,17 @@ def _joined(spread: Floats, rate: int) -> Floats:
     """The same with bursts that lie close made one, and their spread nowhere close to nothing."""
     out = spread.copy()
     more = round(RUN_ON_MS / 1000 * rate)
-    for first, stop in _runs(spread > 0, _joint(rate)):
+    for first, stop in merge_spans(runs(spread > 0), _joint(rate) - 1):
         part = out[first : stop + more]
         np.maximum(part, LEVEL * spread[first:stop].max(), out=part)
     return out
-
-
-def _runs(mask: Mask, gap: int) -> list[tuple[int, int]]:
-    """Half-open stretches of a mask (n,), those no more than `gap` apart taken as one."""
-    at = np.flatnonzero(mask)
-    if not at.size:
-        return []
-    breaks = np.flatnonzero(np.diff(at) > gap)
-    firsts, lasts = at[np.append(0, breaks + 1)], at[np.append(breaks, len(at) - 1)]
-    return [(int(first), int(last) + 1) for first, last in zip(firsts, lasts, strict=True)]
 
 
 def _without(sound: Floats, spread: Floats, a: Floats, usual: Floats, frame: int) -> Floats:
     """The most probable sound where something with this spread was added, all of it solved together."""
     out = sound.copy()
     lags = np.asarray(ar.autocorrelation(a, ORDER), np.float64)
-    for first, stop in _runs(spread > 0, ORDER):
+    for first, stop in merge_spans(runs(spread > 0), ORDER - 1):
         k = (first + stop) // 2 // frame
         gap = first + np.flatnonzero(spread[first:stop] > 0)
         low = max(first - ORDER, 0)

@@ -84,40 +84,24 @@ def train(
     torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder):
-        return _train(plan, data, folder, minutes, resume, start, device, bank, threads, processes, hook)
-
-
-def _train(
-    plan: Recipe,
-    data: Sequence[Path],
-    folder: Path,
-    minutes: float | None,
-    resume: bool,
-    start: str | None,
-    device: str,
-    bank: Path | None,
-    threads: int,
-    processes: int,
-    hook: Hook,
-) -> tuple[str, Path, Card]:
-    _claim(folder, plan, resume, start)
-    where = bank or folder / BANK
-    sound = _sound(plan, data, where, hook)
-    (folder / RECIPE).write_text(plan.text, encoding="utf-8")
-    follow = partial(_follow, plan, where, folder, resume, start, threads)
-    with lead(processes, follow) as team:
-        training = _begun(Training(plan, sound, folder, torch.device(device), team), resume, start)
-        reason = training.run(minutes, hook)
-    figures = training.keep(folder / f"{plan.model.name}.pt")
-    cost = Cost(
-        round(training.hours_of_sound, 3),
-        round(training.seconds / 60, 2),
-        training.progress.step,
-        machine(training.device, processes),
-    )
-    network = training.average.network.cpu()
-    path, card = export(network, plan, sound.sources("train"), cost, figures, folder)
-    return reason, path, card
+        _claim(folder, plan, resume, start)
+        where = bank or folder / BANK
+        sound = _sound(plan, data, where, hook)
+        (folder / RECIPE).write_text(plan.text, encoding="utf-8")
+        follow = partial(_follow, plan, where, folder, resume, start, threads)
+        with lead(processes, follow) as team:
+            training = _begun(Training(plan, sound, folder, torch.device(device), team), resume, start)
+            reason = training.run(minutes, hook)
+        figures = training.keep(folder / f"{plan.model.name}.pt")
+        cost = Cost(
+            round(training.hours_of_sound, 3),
+            round(training.seconds / 60, 2),
+            training.progress.step,
+            machine(training.device, processes),
+        )
+        network = training.average.network.cpu()
+        path, card = export(network, plan, sound.sources("train"), cost, figures, folder)
+        return reason, path, card
 
 
 def _begun(training: Training, resume: bool, start: str | None) -> Training:
