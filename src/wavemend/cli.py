@@ -186,8 +186,10 @@ def list_(model: str | None, as_json: bool) -> None:
 @click.option("--resume", is_flag=True, help="go on with the training in the folder")
 @click.option(
     "--start",
+    multiple=True,
     metavar="NAME|FOLDER",
-    help="begin with the weights of a model of ours (live, studio, ear) or of another training's folder",
+    help="begin with the weights of a model of ours (live, studio, ear) or of another training's folder; "
+    "once for each part of a duet",
 )
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
@@ -203,7 +205,7 @@ def train(
     folder: Path,
     minutes: float | None,
     resume: bool,
-    start: str | None,
+    start: tuple[str, ...],
     device: str,
     bank: Path | None,
     threads: int | None,

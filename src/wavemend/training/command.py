@@ -57,7 +57,7 @@ def train(
     *,
     minutes: float | None = None,
     resume: bool = False,
-    start: str | None = None,
+    start: Sequence[str] = (),
     device: str = "cpu",
     bank: Path | None = None,
     threads: int | None = None,
@@ -68,8 +68,9 @@ def train(
 
     `data` are manifests (.csv) and folders, or shards (.zip), decoded once into `bank`, by
     default folder/bank; without `data` the bank that is there is used. With `minutes` the
-    training ends when that time is up, and goes on later with `resume`. `start` is the folder
-    of a training, or the name of a shipped model, whose weights this one begins with. `processes`
+    training ends when that time is up, and goes on later with `resume`. `start` are folders
+    of trainings, or names of shipped models, whose weights this one begins with: several where its
+    network has parts. `processes`
     share every batch, each with its threads, by default as many as there are cores for it. Raises
     InputError for what cannot be used.
     """
@@ -104,16 +105,16 @@ def train(
         return reason, path, card
 
 
-def _begun(training: Training, resume: bool, start: str | None) -> Training:
+def _begun(training: Training, resume: bool, start: Sequence[str]) -> Training:
     if resume:
         training.resume()
-    elif start is not None:
-        training.begin_with(find_start(start))
+    for name in start:
+        training.begin_with(find_start(name))
     return training
 
 
 def _follow(
-    plan: Recipe, bank: Path, folder: Path, resume: bool, start: str | None, threads: int, team: Team
+    plan: Recipe, bank: Path, folder: Path, resume: bool, start: Sequence[str], threads: int, team: Team
 ) -> None:
     """What the other processes of a team do."""
     torch.set_num_threads(threads)
@@ -144,12 +145,12 @@ def _files(plan: Recipe, data: Sequence[Path]) -> list[SoundFile]:
     return files
 
 
-def _claim(folder: Path, plan: Recipe, resume: bool, start: str | None) -> None:
+def _claim(folder: Path, plan: Recipe, resume: bool, start: Sequence[str]) -> None:
     """See to it that nobody's training is lost or continued with other settings."""
     begun = (folder / CHECKPOINT).exists()
     if begun and not resume:
         raise InputError(f"{folder} holds a training; go on with it (--resume), or give another folder")
-    if resume and start is not None:
+    if resume and start:
         raise InputError("--resume goes on with a training, --start begins a new one; give one of them")
     if resume and not begun:
         raise InputError(f"{folder} holds no training to go on with")

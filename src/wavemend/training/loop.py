@@ -90,12 +90,13 @@ class Training:
     def begin_with(self, path: Path) -> None:
         """Begin with the weights of another training's checkpoint, or of `keep`.
 
-        InputError where they do not fit.
+        Called once for each part of a network that has parts. InputError where they do not fit.
         """
         held = load(path)
         try:
             self.network.adopt(held["average"])
-            self.progress.hours_before, self.progress.seconds_before = held["hours"], held["seconds"]
+            self.progress.hours_before += held["hours"]
+            self.progress.seconds_before += held["seconds"]
         except (KeyError, ValueError) as error:
             raise InputError(f"{path}: cannot begin with these weights: {error}") from None
         self.average = Average(self.network, self.recipe.run.ema)

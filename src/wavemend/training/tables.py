@@ -34,6 +34,8 @@ def _as(wanted: Any, value: Any, name: str) -> Any:
         if each is None and len(value) != len(inner):
             raise InputError(f"{name} must have {len(inner)} items")
         return tuple(_as(each or inner[k], item, f"{name}[{k}]") for k, item in enumerate(value))
+    if get_origin(wanted) is dict:
+        wanted = dict
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
