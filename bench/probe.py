@@ -33,7 +33,9 @@ def detector(name: str, seconds: float) -> float:
 
     sound, format = stereo(seconds), Format(RATE_HZ, 2)
     began = time.process_time()
-    search = damages[name].detector(format)
+    open_detector = damages[name].detector
+    assert open_detector, f"{name} has no detector"
+    search = open_detector(format)
     for at in range(0, sound.shape[1], BLOCK):
         search.push(sound[:, at : at + BLOCK])
     search.finish()

@@ -87,7 +87,7 @@ def processor_seconds() -> float:
 
 def ours(kinds: Sequence[str], title: str = "wavemend") -> System:
     """Our own detectors for these kinds of damage, the plan's rules, and the repairs that it calls for."""
-    known = [kind for kind in kinds if kind in damages]
+    known = [kind for kind in kinds if kind in damages and damages[kind].detector]
     treated = any(kind in repair.treats for repair in repairs.values() for kind in known)
     missing = "" if known and treated else f"no repair for {', '.join(kinds)} yet"
 

@@ -65,7 +65,7 @@ def test_piece_is_the_same_every_time(clean: Samples) -> None:
 
 
 def test_clean_piece_is_clean(clean: Samples) -> None:
-    found = [f for d in damages.values() for f in d.detect(clean, Format(make_piece.RATE, 2))]
+    found = [f for d in damages.values() if d.detector for f in d.detect(clean, Format(make_piece.RATE, 2))]
     assert found == []
 
 

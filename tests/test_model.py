@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def test_a_card_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_card(tmp_path / "a.json") == made
 
 
-@pytest.mark.parametrize("key", [f.name for f in fields(Card)])
+@pytest.mark.parametrize("key", [f.name for f in fields(Card) if f.default is MISSING])
 def test_a_card_that_lacks_a_key_is_refused(key: str, network: Path) -> None:
     edit(network.with_suffix(".json"), **{key: None})
     with pytest.raises(InputError, match=f"tiny.json: the card lacks the key '{key}'"):

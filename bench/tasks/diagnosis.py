@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from bench.material import Clip, Material, seed_of
-from bench.report import Section, Table
-from wavemend.core.types import Finding
-from wavemend.damage import Damage, damages
+import numpy as np
+import soxr
+
+from bench.material import Array, Clip, Material, seed_of
+from bench.report import Cell, Section, Table
+from wavemend.core.types import Finding, Format
+from wavemend.damage import Damage, Detector, damages
 from wavemend.repairs import repairs
+from wavemend.restoration.examine import Examiner, learned
 
 NEAR_MS = 2.0
 LIKELY = 0.5
+NOISE_SNR_DB = (20.0, 10.0, 5.0)
 BINS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
@@ -40,26 +45,106 @@ def run(material: Material, quick: bool) -> Section:
     """All kinds over clips of speech and music."""
     each, seconds = (3, 5.0) if quick else (30, 10.0)
     clips = material.clips("speech", each, seconds) + material.clips("music", each, seconds)
-    tallies = {name: Tally() for name in damages}
+    tallies = {name: Tally() for name in known()}
+    alone: dict[str, list[bool]] = defaultdict(list)
     for clip in clips:
-        clean = {name: sure_ones(kind.detect(clip.samples, clip.format)) for name, kind in _for(clip).items()}
+        before = found_in(clip.samples, clip.format)
+        clean = {name: sure_ones(found) for name, found in before.items()}
+        alone[clip.role].append(not any(clean.values()))
         for name, kind in _for(clip).items():
             add_clean(tallies[name], clip, clean[name])
             damaged, truth = kind.simulate(clip.samples, clip.format, seed_of(name, clip.name))
             if not truth:
                 continue
-            found = kind.detect(damaged, clip.format)
-            add_damaged(tallies[name], clip, truth, found)
-            for other, detector in _for(clip).items():
-                if other != name and not clean[other] and sure_ones(detector.detect(damaged, clip.format)):
+            after = found_in(damaged, clip.format)
+            add_damaged(tallies[name], clip, truth, after[name])
+            for other, found in after.items():
+                if other != name and not clean[other] and sure_ones(found):
                     tallies[name].mistaken_for[other] += 1
     return Section(
-        "diagnosis", "Diagnosis", tables(tallies, clips), {"clips": len(clips), "seconds each": seconds}
+        "diagnosis",
+        "Diagnosis",
+        [*tables(tallies, clips), left_alone(alone), surroundings(material, clips)],
+        {"clips": len(clips), "seconds each": seconds},
     )
 
 
+def known() -> list[str]:
+    """Kinds that something looks for: a detector of their own, or the network."""
+    learnt = learned(list(damages))
+    return [name for name, kind in damages.items() if kind.detector or name in learnt]
+
+
+def found_in(samples: Array, format: Format) -> dict[str, list[Finding]]:
+    """By kind, what the whole diagnosis finds."""
+    names = [name for name in known() if format.channels >= damages[name].min_channels]
+    found: dict[str, list[Finding]] = {name: [] for name in names}
+    detectors: list[Detector] = [d for name in names if (d := _opened(name, format))]
+    unaided = [name for name in names if damages[name].detector is None]
+    if unaided:
+        detectors.append(Examiner(format, unaided))
+    for detector in detectors:
+        detector.push(samples)
+        for finding in detector.finish():
+            found[finding.damage].append(finding)
+    return found
+
+
+def _opened(name: str, format: Format) -> Detector | None:
+    detector = damages[name].detector
+    return detector(format) if detector else None
+
+
 def _for(clip: Clip) -> dict[str, Damage]:
-    return {name: kind for name, kind in damages.items() if clip.format.channels >= kind.min_channels}
+    return {name: damages[name] for name in known() if clip.format.channels >= damages[name].min_channels}
+
+
+def left_alone(alone: dict[str, list[bool]]) -> Table:
+    """Clips in which nothing at all is found that a plan would act on or report as likely."""
+    return Table(
+        "Left alone",
+        "Share of the undamaged clips in which no kind is found; some of them do have what is found.",
+        ["clips", "number", "left alone"],
+        [[role, len(values), sum(values) / len(values)] for role, values in alone.items()],
+        digits=3,
+    )
+
+
+def surroundings(material: Material, clips: Sequence[Clip]) -> Table:
+    """Recorded noises under the clips: is one noticed, as noise of any kind?"""
+    noises = [clip.mono() for clip in material.clips("noise", 40, 10.0, 4.0)]
+    rows: list[list[Cell]] = []
+    for role in ("speech", "music"):
+        own = [clip for clip in clips if clip.role == role]
+        row: list[Cell] = [role, len(own)]
+        for snr_db in NOISE_SNR_DB:
+            noticed = []
+            for place, clip in enumerate(own):
+                if not noises:
+                    break
+                noise = noises[place % len(noises)]
+                found = found_in(mixed(clip, noise, snr_db), clip.format)
+                noticed.append(any(sure_ones([*found["noise"], *found.get("environment", [])])))
+            row.append(sum(noticed) / len(noticed) if noticed else None)
+        rows.append(row)
+    return Table(
+        "Recorded noise noticed",
+        "Share of clips in which noise, steady or environmental, is found that a plan would act on; "
+        "a recording of the test split under each, at so many dB.",
+        ["under", "clips", *(f"{snr:g} dB" for snr in NOISE_SNR_DB)],
+        rows,
+        digits=3,
+    )
+
+
+def mixed(clip: Clip, noise: Clip, snr_db: float) -> Array:
+    """The clip with the noise under it, at the clip's rate, repeated where it is too short."""
+    sound = noise.samples[0]
+    if noise.format.sample_rate != clip.format.sample_rate:
+        sound = soxr.resample(sound, noise.format.sample_rate, clip.format.sample_rate)
+    sound = np.resize(sound, clip.samples.shape[1]).astype(np.float32)
+    power = np.mean(clip.samples**2) / max(float(np.mean(sound**2)), 1e-12)
+    return np.asarray(clip.samples + sound * np.float32(np.sqrt(power * 10 ** (-snr_db / 10))), np.float32)
 
 
 def sure_ones(findings: Sequence[Finding]) -> list[Finding]:

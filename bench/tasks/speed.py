@@ -27,7 +27,8 @@ def run(material: Material, quick: bool) -> Section:
     seconds = 10.0 if quick else 60.0
     short, long = (0.5, 2.0) if quick else (5.0, 60.0)
     alone: list[list[Cell]] = []
-    for what, names in (("detector", damages), ("repair", repairs)):
+    detectors = [name for name, kind in damages.items() if kind.detector]
+    for what, names in (("detector", detectors), ("repair", repairs)):
         for name in names:
             got = probe(what, name, str(seconds))
             alone.append([f"{what} {name}", *_speed(got, seconds)])

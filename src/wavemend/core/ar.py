@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
-from scipy import linalg
+from scipy import fft, linalg
 
 Floats = npt.NDArray[np.float64]
 Reals = npt.NDArray[np.floating]
@@ -106,6 +106,29 @@ def fill(sound: Floats, missing: Mask, a: Floats) -> Floats:
     out = sound.copy()
     out[gap] = values
     return out
+
+
+def interpolate(sound: Floats, start: int, stop: int, order: int, rounds: int) -> Floats:
+    """The samples start to stop of (n,), as a model of the whole of it expects them: (stop - start,).
+
+    Fitted and filled by turns (Janssen, Veldhuis and Vries 1986), one model for both sides
+    and the gap ("gap-wise" in Mokrý and Rajmic 2025, "Tweaking autoregressive methods for inpainting of gaps
+    in audio signals"), by autocorrelation, no window: its cost grows with the order squared only.
+    """
+    order = max(min(order, (len(sound) - (stop - start)) // 3), 1)
+    missing = np.zeros(len(sound), np.bool_)
+    missing[start:stop] = True
+    now = np.where(missing, 0.0, sound)
+    size = fft.next_fast_len(2 * len(sound), real=True)
+    for _ in range(rounds):
+        spectrum = fft.rfft(now, size)
+        lags = fft.irfft(spectrum.real**2 + spectrum.imag**2, size)[: order + 1]
+        if lags[0] <= 0:
+            break
+        lags[0] *= 1 + NOTHING
+        model = np.append(1.0, linalg.solve_toeplitz(lags[:-1], -lags[1:], check_finite=False))
+        now = fill(now, missing, model)
+    return now[start:stop]
 
 
 def unmix(error: Floats, a: Floats, power: float, template: Floats, variance: Floats) -> tuple[Floats, float]:

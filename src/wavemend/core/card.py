@@ -17,7 +17,7 @@ from wavemend.core.jsonable import from_plain, to_plain
 from wavemend.core.text import write_text
 from wavemend.errors import InputError
 
-ANSWERS = {"denoise": "mask", "content": "odds"}
+ANSWERS = {"denoise": "mask", "content": "odds", "examine": "odds"}
 """What a network is for, and what it gives (engine.model)."""
 
 
@@ -50,7 +50,7 @@ class Card:
     that comes out belongs to the frame `lookahead_frames` earlier. `parameters` counts its weights,
     `state_size` the numbers it carries from call to call. `recipe` is the whole experiment as text,
     `figures` what was measured, by name. `sha256` is
-    that of the .onnx file.
+    that of the .onnx file. `kinds` are the damages that an examiner's answers are about, in order.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Card:
     training: Training
     figures: Mapping[str, float]
     sha256: str
+    kinds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.task not in ANSWERS:
@@ -84,6 +85,8 @@ class Card:
             raise InputError(f"bins is {self.bins}; frames of {self.n_fft} samples have {self.frames.bins}")
         if min(self.frames_per_call, self.state_size) < 1 or self.lookahead_frames < 0:
             raise InputError("frames_per_call and state_size must be at least 1, lookahead_frames at least 0")
+        if bool(self.kinds) != (self.task == "examine"):
+            raise InputError("kinds belong to an examiner, and to no other")
 
     @property
     def frames(self) -> Frames:

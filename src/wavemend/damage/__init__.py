@@ -16,6 +16,7 @@ import numpy as np
 from wavemend.core.params import Options, Param, resolve
 from wavemend.core.registry import Registry
 from wavemend.core.types import Finding, Format, Samples
+from wavemend.errors import InputError
 
 
 class Detector(Protocol):
@@ -43,9 +44,9 @@ class Damage:
     `draw(format, samples, rng, **params)` makes all random choices and returns
     them as data, with the truth under "findings": a list of Finding. `apply(x,
     format, drawn)` then damages (channels, samples) without any randomness.
-    `detector(format)` starts a search. `params` are those of `draw`. Where the truth
-    depends on the sound, `settle(x, format, drawn)` completes what was drawn with it,
-    "findings" included, before it is applied.
+    `params` are those of `draw`. Where the truth depends on the sound, `settle(x, format,
+    drawn)` completes what was drawn with it, "findings" included, before it is applied.
+    `detector(format)` starts a search; None means that only the learned diagnosis looks for this kind.
     """
 
     name: str
@@ -53,8 +54,8 @@ class Damage:
     params: Mapping[str, Param]
     draw: Callable[..., Drawn]
     apply: Callable[[Samples, Format, Drawn], Samples]
-    detector: Callable[[Format], Detector]
     doc: str
+    detector: Callable[[Format], Detector] | None = None
     min_channels: int = 1
     settle: Callable[[Samples, Format, Drawn], Drawn] | None = None
 
@@ -69,7 +70,9 @@ class Damage:
         return self.apply(samples, format, drawn), tuple(drawn["findings"])
 
     def detect(self, samples: Samples, format: Format) -> tuple[Finding, ...]:
-        """What a search through the whole array finds."""
+        """What a search through the whole array finds; InputError where the kind has no detector."""
+        if self.detector is None:
+            raise InputError(f"{self.name} has no detector of its own")
         detector = self.detector(format)
         detector.push(samples)
         return tuple(detector.finish())

@@ -47,3 +47,14 @@ class Calls:
             self._held.drop(self._start)
             cut = [given[:, at : at + frames.n_fft] for at in range(0, self.length, frames.hop)]
             yield start, fft.rfft(np.stack(cut, axis=1) * frames.analysis, axis=2)
+
+
+def heard(spectra: Spectra) -> Spectra:
+    """One spectrum for all channels: their mean power, and the phase of their sum."""
+    if len(spectra) == 1:
+        return np.ascontiguousarray(spectra[0])
+    power = np.mean(spectra.real**2 + spectra.imag**2, axis=0)
+    added = spectra.sum(axis=0)
+    size = np.abs(added)
+    turn = np.where(size > 0, added / np.where(size > 0, size, 1), 1)
+    return np.asarray(np.sqrt(power) * turn, np.complex64)

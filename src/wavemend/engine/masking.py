@@ -17,7 +17,7 @@ from scipy import fft
 from wavemend.core.blocks import Queue
 from wavemend.core.resample import Ratio, Resampler
 from wavemend.core.types import Format, Samples
-from wavemend.engine.calls import Calls, Spectra
+from wavemend.engine.calls import Calls, Spectra, heard
 from wavemend.engine.hearing import AHEAD_S, Ear
 from wavemend.engine.model import Model
 
@@ -72,7 +72,7 @@ class Difference:
     def _masked(self, start: int, spectra: Spectra) -> Samples:
         bins = self._frames.bins
         mask = self._running.step(
-            _heard(spectra)[:, :bins].view(np.float32).reshape(-1, bins, 2),
+            heard(spectra)[:, :bins].view(np.float32).reshape(-1, bins, 2),
             self._content(start),
         )
         gain = self._gain(np.ascontiguousarray(mask).view(np.complex64)[..., 0])
@@ -105,17 +105,6 @@ class Difference:
         skip = min(self._skip, out.shape[1])
         self._skip -= skip
         return out[:, skip:]
-
-
-def _heard(spectra: Spectra) -> Spectra:
-    """One spectrum for all channels: their mean power, and the phase of their sum."""
-    if len(spectra) == 1:
-        return np.ascontiguousarray(spectra[0])
-    power = np.mean(spectra.real**2 + spectra.imag**2, axis=0)
-    added = spectra.sum(axis=0)
-    size = np.abs(added)
-    turn = np.where(size > 0, added / np.where(size > 0, size, 1), 1)
-    return np.asarray(np.sqrt(power) * turn, np.complex64)
 
 
 class Masked:

@@ -7,6 +7,7 @@ What a network takes and gives, in calls that follow each other, as float32:
     content   (1, 1)                         in   of one that is told: -1 speech alone, 1 music too
     mask      (1, frames_per_call, bins, 2)  out  a denoiser's: complex gain, magnitude 0 to 1
     odds      (1, frames_per_call)           out  a listener's: log odds that music belongs to the recording
+    odds      (1, frames_per_call, kinds)    out  an examiner's: log odds of each kind of damage on its card
     next_state (1, state_size)               out
 
 An answer belongs to the frame that came in `lookahead_frames` earlier. Nothing of ONNX Runtime is
@@ -36,12 +37,13 @@ Values = npt.NDArray[np.float32]
 def shapes(card: Card) -> dict[str, list[int]]:
     """Of all that networks take and give, by name."""
     cells, state = [1, card.frames_per_call, card.bins, 2], [1, card.state_size]
+    odds = [*cells[:2], len(card.kinds)] if card.kinds else cells[:2]
     return {
         "spectrum": cells,
         "state": state,
         "content": [1, 1],
         "mask": cells,
-        "odds": cells[:2],
+        "odds": odds,
         "next_state": state,
     }
 

@@ -45,7 +45,8 @@ CLASSIC = "classic"
 BEST = "studio"  # for files, where a sample may wait
 ALONE = ("model", CLASSIC)
 EAR = "ear"
-NAMES = (*(name for name in models() if name != EAR), CLASSIC)  # no card is read before it is needed
+OTHERS = (EAR, "examiner")  # networks that are no denoisers
+NAMES = (*(name for name in models() if name not in OTHERS), CLASSIC)  # no card is read before it is needed
 TOLD = {"speech": -1.0, "any": 0.0, "music": 1.0}
 HEARD = "auto"
 

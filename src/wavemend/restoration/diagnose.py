@@ -1,4 +1,4 @@
-"""All detectors in one pass through the recording."""
+"""All detectors in one pass through the recording, the learned one among them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from wavemend.core.hook import Event, Hook, silent
 from wavemend.core.reader import Reader
 from wavemend.core.types import Finding
-from wavemend.damage import damages
+from wavemend.damage import Detector, damages
+from wavemend.restoration.examine import Examiner, learned
 
 
 def diagnose(
@@ -18,11 +19,14 @@ def diagnose(
     Raises InputError for an unknown kind.
     """
     names = list(damages) if kinds is None else list(kinds)
-    detectors = [
-        damages[name].detector(reader.format)
-        for name in names
-        if reader.format.channels >= damages[name].min_channels
+    detectors: list[Detector] = [
+        open_detector(reader.format)
+        for kind in (damages[name] for name in names)
+        if (open_detector := kind.detector) and reader.format.channels >= kind.min_channels
     ]
+    unaided = learned([name for name in names if damages[name].detector is None])
+    if unaided:
+        detectors.append(Examiner(reader.format, unaided))
     done = 0
     for block in reader.blocks():
         for detector in detectors:

@@ -100,6 +100,7 @@ def train(
             training.progress.step,
             machine(training.device, processes),
         )
+        figures |= training.task.finish(training.average.network)
         network = training.average.network.cpu()
         path, card = export(network, plan, sound.sources("train"), cost, figures, folder)
         return reason, path, card
@@ -160,4 +161,4 @@ def _claim(folder: Path, plan: Recipe, resume: bool, start: Sequence[str]) -> No
 
 def _settled(plan: Recipe) -> tuple[object, ...]:
     """What may not change in the middle of a training."""
-    return plan.seed, plan.frames, dict(plan.network), plan.data, plan.scenes, plan.run.batch
+    return plan.seed, plan.frames, dict(plan.network), plan.data, plan.scenes, plan.cases, plan.run.batch

@@ -14,7 +14,7 @@ import torch
 from wavemend.core.card import ANSWERS, Card, Data, Training, file_sha256, write_card
 from wavemend.errors import InputError
 from wavemend.training.bank import Origin
-from wavemend.training.network import Denoiser, Streaming
+from wavemend.training.network import Denoiser, Examiner, Streaming
 from wavemend.training.recipe import Recipe
 
 TOLERANCE = 1e-3  # of a gain, or of log odds; at most 0.01 dB where nothing is cut
@@ -65,6 +65,7 @@ def export(
             training=training,
             figures={name: round(float(value), 4) for name, value in figures.items()},
             sha256=file_sha256(beside),
+            kinds=network.kinds if isinstance(network, Examiner) else (),
         )
         write_card(path.with_suffix(".json"), card)
         os.replace(beside, path)

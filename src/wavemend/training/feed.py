@@ -1,46 +1,33 @@
-"""Scenes to batches: worker processes render, the training takes them in order."""
+"""Examples to batches: worker processes render, the training takes them in order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from multiprocessing import get_all_start_methods
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from wavemend.core.frames import Frames
-from wavemend.training.scenes import FRAME, Example, Scenes
 from wavemend.training.team import Team
 
 Batch = dict[str, Any]
 
 
+class Examples(Protocol):
+    """Examples by index, always the same one for the same index."""
+
+    def item(self, index: int, frames: Frames) -> dict[str, Any]:
+        """One as arrays by name, to be stacked in a batch; `mixture` is what the network hears."""
+
+
 class _Rendered(Dataset[dict[str, Any]]):
-    def __init__(self, scenes: Scenes, frames: Frames) -> None:
-        self._scenes, self._frames = scenes, frames
+    def __init__(self, examples: Examples, frames: Frames) -> None:
+        self._examples, self._frames = examples, frames
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        example = self._scenes[index]
-        return {
-            "mixture": example.mixture,
-            "target": example.target,
-            "band_hz": np.float32(example.band_hz),
-            "silent": silent_frames(example, self._frames),
-            "content": np.array([example.content], np.float32),
-            "kind": example.kind,
-        }
-
-
-def silent_frames(example: Example, frames: Frames) -> npt.NDArray[np.bool_]:
-    """Frames of the network whose samples are all silent in the target, as Transform counts frames."""
-    heard = np.concatenate(([0], np.cumsum(~example.silent)))
-    stop = (np.arange(frames.count(len(example.target))) + 1) * frames.hop
-    first = np.clip((stop - frames.n_fft) // FRAME, 0, len(example.silent))
-    last = np.clip(-(-stop // FRAME), 0, len(example.silent))
-    return np.asarray(heard[last] == heard[first])
+        return self._examples.item(index, self._frames)
 
 
 class Feed:
@@ -50,9 +37,9 @@ class Feed:
     """
 
     def __init__(
-        self, scenes: Scenes, frames: Frames, batch: int, workers: int, team: Team | None = None
+        self, examples: Examples, frames: Frames, batch: int, workers: int, team: Team | None = None
     ) -> None:
-        self._data = _Rendered(scenes, frames)
+        self._data = _Rendered(examples, frames)
         self._batch, self._workers, self._team = batch, workers, team or Team()
 
     def batches(self, first: int, count: int) -> Iterator[Batch]:

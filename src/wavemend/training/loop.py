@@ -21,9 +21,9 @@ from wavemend.training.average import Average
 from wavemend.training.bank import Bank
 from wavemend.training.feed import Feed
 from wavemend.training.muon import Muon
+from wavemend.training.network import Examiner
 from wavemend.training.recipe import Recipe, Run
-from wavemend.training.scenes import Scenes
-from wavemend.training.task import task_of
+from wavemend.training.task import examples_of, task_of
 from wavemend.training.team import Team
 
 CHECKPOINT = "checkpoint.pt"
@@ -71,15 +71,21 @@ class Training:
             torch.optim.AdamW(others, lr=run.rate, betas=(0.9, 0.98), weight_decay=run.weight_decay),
             Muon(hidden, lr=run.rate, weight_decay=run.weight_decay),
         )
-        scenes = Scenes(bank, recipe.scenes, recipe.seed)
-        self.feed = Feed(scenes, recipe.frames, run.batch, run.workers, self.team)
+        examples = examples_of(recipe, bank, recipe.seed, "train", self.network)
+        self.feed = Feed(examples, recipe.frames, run.batch, run.workers, self.team)
         self.progress = Progress()
         self._forward: Callable[..., Any] = torch.compile(self.network) if run.compile else self.network
 
     @property
+    def _example_s(self) -> float:
+        """The length of an example: of a case, or of a scene."""
+        examines = isinstance(self.network, Examiner)
+        return self.recipe.cases.seconds if examines else self.recipe.scenes.seconds
+
+    @property
     def hours_of_sound(self) -> float:
         """Sound seen so far, by the training that this one began with too; every example counts."""
-        own = self.progress.step * self.recipe.run.batch * self.recipe.scenes.seconds / 3600
+        own = self.progress.step * self.recipe.run.batch * self._example_s / 3600
         return self.progress.hours_before + own
 
     @property
@@ -161,7 +167,7 @@ class Training:
 
     def _steps_before(self) -> int:
         """How many batches the training that this one began with has heard: those are not heard again."""
-        batch_s = self.recipe.run.batch * self.recipe.scenes.seconds
+        batch_s = self.recipe.run.batch * self._example_s
         return round(self.progress.hours_before * 3600 / batch_s)
 
     def _learn(self, batch: Mapping[str, Any]) -> dict[str, float]:

@@ -73,3 +73,20 @@ class Listener(Streaming):
 
         Frames hear what came before them, and no more.
         """
+
+
+class Examiner(Streaming):
+    """A network that tells what is wrong with a recording. `kinds` are the names of its answers, in order."""
+
+    task = "examine"
+    kinds: tuple[str, ...]
+    scale: nn.Parameter
+    offset: nn.Parameter
+    """What log odds are multiplied and then raised by, (kinds,): set after the training."""
+
+    @abstractmethod
+    def forward(self, spectrum: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(batch, frames, bins, 2), (batch, state_size) -> log odds, (batch, frames, kinds); new state.
+
+        Frames hear what came before them, and no more.
+        """

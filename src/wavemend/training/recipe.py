@@ -11,6 +11,7 @@ from typing import Any
 from wavemend.core.frames import Frames
 from wavemend.core.params import suggest
 from wavemend.errors import InputError
+from wavemend.training.cases import Settings as CaseSettings
 from wavemend.training.scenes import Settings
 from wavemend.training.tables import read_table
 
@@ -92,11 +93,12 @@ class Recipe:
     network: Mapping[str, Any]
     data: Material = field(default_factory=Material)
     scenes: Settings = field(default_factory=Settings)
+    cases: CaseSettings = field(default_factory=CaseSettings)
     loss: Loss = field(default_factory=Loss)
     run: Run = field(default_factory=Run)
 
 
-_TABLES = ("seed", "model", "frames", "network", "data", "scenes", "loss", "run")
+_TABLES = ("seed", "model", "frames", "network", "data", "scenes", "cases", "loss", "run")
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -142,6 +144,7 @@ def _recipe(text: str, tables: Mapping[str, Any]) -> Recipe:
         tables["network"],
         read_table(Material, tables.get("data", {}), "data"),
         Settings.of(tables.get("scenes", {})),
+        read_table(CaseSettings, tables.get("cases", {}), "cases"),
         loss,
         run,
     )

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from wavemend.core.frames import Frames
 from wavemend.core.params import suggest
 from wavemend.errors import InputError
 from wavemend.training import codec, noises, sounds, spectra, targets
@@ -311,3 +312,24 @@ class Scenes:
 
     def __getitem__(self, index: int) -> Example:
         return render(self.bank, self.drawn(index))
+
+    def item(self, index: int, frames: Frames) -> dict[str, Any]:
+        """For a batch; see Example, and `silent_frames`."""
+        example = self[index]
+        return {
+            "mixture": example.mixture,
+            "target": example.target,
+            "band_hz": np.float32(example.band_hz),
+            "silent": silent_frames(example, frames),
+            "content": np.array([example.content], np.float32),
+            "kind": example.kind,
+        }
+
+
+def silent_frames(example: Example, frames: Frames) -> npt.NDArray[np.bool_]:
+    """Frames of the network whose samples are all silent in the target, as Transform counts frames."""
+    heard = np.concatenate(([0], np.cumsum(~example.silent)))
+    stop = (np.arange(frames.count(len(example.target))) + 1) * frames.hop
+    first = np.clip((stop - frames.n_fft) // FRAME, 0, len(example.silent))
+    last = np.clip(-(-stop // FRAME), 0, len(example.silent))
+    return np.asarray(heard[last] == heard[first])

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from wavemend.training.bank import Bank
-from wavemend.training.feed import Feed
+from wavemend.training.cases import Cases
+from wavemend.training.examined import Examined, loss_of
+from wavemend.training.feed import Examples, Feed
 from wavemend.training.losses import Criterion
-from wavemend.training.network import Denoiser, Streaming
+from wavemend.training.network import Denoiser, Examiner, Streaming
 from wavemend.training.networks import build
 from wavemend.training.recipe import Recipe
 from wavemend.training.scenes import Scenes
@@ -25,7 +27,7 @@ VALIDATION_SEED = 7
 class Task(ABC):
     """A network, its batches in, what they cost and what it is worth out."""
 
-    def __init__(self, network: Streaming, validation: Validation | Heard) -> None:
+    def __init__(self, network: Streaming, validation: Validation | Heard | Examined) -> None:
         self.network, self._validation = network, validation
         self._transform = validation.transform
         self._device = next(network.parameters()).device
@@ -42,6 +44,10 @@ class Task(ABC):
     def figures(self, network: Streaming) -> dict[str, float]:
         """Of scenes that it does not learn from; the best network has the highest `score`."""
         return self._validation(network, self._device)
+
+    def finish(self, network: Streaming) -> dict[str, float]:
+        """What is still done to a trained network; further figures."""
+        return {}
 
 
 class Denoising(Task):
@@ -74,17 +80,45 @@ class Listening(Task):
         return {"total": total}
 
 
+class Examining(Task):
+    """What is wrong? The network says so in every frame."""
+
+    def __init__(self, network: Examiner, validation: Examined) -> None:
+        super().__init__(network, validation)
+        self._examined = validation
+
+    def costs(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> dict[str, Tensor]:
+        """See loss_of."""
+        heard = self._transform.analyse(batch["mixture"].to(self._device))
+        with self._cheap():
+            odds, _ = called(heard)
+        holds, counts = (batch[name].to(self._device) for name in ("holds", "counts"))
+        return {"total": loss_of(odds.float(), holds, counts)}
+
+    def finish(self, network: Streaming) -> dict[str, float]:
+        return self._examined.calibrate(network, self._device)
+
+
 def has_bfloat16() -> bool:
     """Whether this processor multiplies in bfloat16 (AVX-512 BF16, AMX, or Arm's)."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def examples_of(recipe: Recipe, bank: Bank, seed: int, split: str, network: Streaming) -> Examples:
+    """What a network of a recipe learns from: cases if it is an examiner, scenes otherwise."""
+    if isinstance(network, Examiner):
+        return Cases(bank, recipe.cases, network.kinds, seed, split)
+    return Scenes(bank, recipe.scenes, seed, split)
 
 
 def task_of(recipe: Recipe, bank: Bank, device: torch.device) -> Task:
     """The network of a recipe at the start of its training."""
     frames, run = recipe.frames, recipe.run
     network = build(recipe.network, frames.bins, frames.sample_rate / frames.hop).to(device)
-    held_out = Feed(Scenes(bank, recipe.scenes, VALIDATION_SEED, "valid"), frames, run.batch, 0)
+    held_out = Feed(examples_of(recipe, bank, VALIDATION_SEED, "valid", network), frames, run.batch, 0)
     transform, batches = Transform(frames, device), -(-run.validation_scenes // run.batch)
+    if isinstance(network, Examiner):
+        return Examining(network, Examined(held_out, transform, batches))
     if isinstance(network, Denoiser):
         criterion = Criterion(recipe.loss, transform)
         return Denoising(network, criterion, Validation(held_out, transform, batches))

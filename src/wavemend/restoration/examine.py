@@ -1,0 +1,65 @@
+"""The learned part of the diagnosis: findings from what the network thinks of each stretch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from importlib.util import find_spec
+
+import numpy as np
+import numpy.typing as npt
+
+from wavemend.core.types import Finding, Format, Region, Samples, runs
+from wavemend.engine.examining import Examination, Stretch
+from wavemend.engine.model import Model, models
+
+Floats = npt.NDArray[np.float64]
+NAME = "examiner"
+LIKELY = 0.5
+LEAST_S = 1.5  # with less sound than this in a stretch nothing is said of it
+MOST_ODDS = 6.0  # log odds from which on a damage counts as severe
+
+
+def learned(kinds: Collection[str]) -> list[str]:
+    """Those of the kinds that a network that is here can find; none without ONNX Runtime."""
+    if NAME not in models() or find_spec("onnxruntime") is None:
+        return []
+    return [kind for kind in Model.load(NAME).card.kinds if kind in kinds]
+
+
+class Examiner:
+    """A detector of several kinds at once: for the whole recording, ten seconds by ten."""
+
+    def __init__(self, format: Format, kinds: Collection[str]) -> None:
+        model = Model.load(NAME)
+        self._kinds = {kind: place for place, kind in enumerate(model.card.kinds) if kind in kinds}
+        self._examination = Examination(format, model)
+
+    def push(self, block: Samples) -> None:
+        """Take the next samples, (channels, samples)."""
+        self._examination.push(block)
+
+    def finish(self) -> Sequence[Finding]:
+        """Neighbouring stretches of one damage as one finding, as sure as they are on average."""
+        stretches = self._examination.finish()
+        found = []
+        for kind, place in self._kinds.items():
+            odds = np.array([s.odds[place] if s.seconds >= LEAST_S else -math.inf for s in stretches])
+            found += [_finding(kind, stretches[a:b], odds[a:b]) for a, b in runs(_belief(odds) > LIKELY)]
+        return found
+
+
+def _belief(odds: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-np.clip(odds, -50, 50))))
+
+
+def _finding(kind: str, stretches: Sequence[Stretch], odds: Floats) -> Finding:
+    weights = [stretch.seconds for stretch in stretches]
+    mean = float(np.average(odds, weights=weights))
+    return Finding(
+        kind,
+        Region(stretches[0].start, stretches[-1].stop),
+        severity=min(max(mean / MOST_ODDS, 0.02), 1.0),
+        confidence=float(np.average(_belief(odds), weights=weights)),
+        measures={"log_odds": mean},
+    )

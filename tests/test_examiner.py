@@ -1,0 +1,178 @@
+"""The examiner: what it learns from, how it is cut, and how it is calibrated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+
+from test_training import shake
+from test_training_scenes import BANK
+from wavemend.core.frames import Frames
+from wavemend.damage import damages
+from wavemend.errors import InputError
+from wavemend.training import cases, examined
+from wavemend.training.cases import ORDER, Cases, Settings
+from wavemend.training.networks import build
+from wavemend.training.networks.examiner import Config, Network
+from wavemend.training.recipe import read_recipe
+
+torch.set_num_threads(1)
+FRAMES = Frames(48_000, 1920, 960, 1920)
+SHORT = Settings(seconds=2.0, whole=0.1)
+KINDS = ("noise", "clicks", "wow")
+
+
+def network() -> Network:
+    made = Network(Config(KINDS, bins=96, bands=16, channels=(2, 2, 2), width=4, dilations=(1, 4)))
+    shake(made)
+    made.scale.data.fill_(1.0)
+    made.offset.data.fill_(0.0)
+    return made.eval()
+
+
+def alone(kind: str, **changes: Any) -> Settings:
+    weights = {other: float(other == kind) for other in ORDER}
+    return Settings(seconds=2.0, whole=0.0, more=0.0, kinds=weights, **changes)
+
+
+@limits(max_examples=15, deadline=None)
+@given(cuts=st.lists(st.integers(1, 12), min_size=1, max_size=6))
+def test_it_does_not_mind_how_its_frames_are_cut(cuts: list[int]) -> None:
+    made = network()
+    spectra = torch.randn(2, sum(cuts), 96, 2)
+    with torch.no_grad():
+        whole, _ = made(spectra)
+        state, parts = torch.zeros(2, made.state_size()), []
+        for part in spectra.split(cuts, dim=1):
+            odds, state = made(part, state)
+            parts.append(odds)
+    assert whole.shape == (2, sum(cuts), len(KINDS))
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=2e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("share", [1e-4, 5e-4])
+def test_a_change_of_speed_is_seen_in_the_phases(share: float) -> None:
+    """Partials that all rise by `share` from frame to frame are seen to, in every band that has one."""
+    made = Network(Config(KINDS))
+    time = np.arange(48_000) / 48_000
+    turns = time + share * 50 / 2 * time**2  # the speed rises by `share` each 20 ms
+    sound = sum(np.sin(2 * np.pi * hz * turns + hz) for hz in range(300, 4000, 300)).astype(np.float32)
+    cut = np.lib.stride_tricks.sliding_window_view(sound, 1920)[::960] * FRAMES.analysis
+    spectra = torch.view_as_real(torch.fft.rfft(torch.from_numpy(cut)))[None, :, :-1].float()
+    from wavemend.training.cells import Memory
+
+    moves = made._moves(spectra, Memory(None))[0, 5:].mean(dim=0) / 2000.0
+    loud = (spectra.square().sum(dim=3)[0] @ made.bands).mean(dim=0)
+    heard = moves[loud > loud.max() / 10]
+    assert len(heard) > 10
+    assert float((heard / share - 1).abs().median()) < 0.25
+
+
+@limits(max_examples=20, deadline=None)
+@given(index=st.integers(0, 2**40))
+def test_a_case_is_a_function_of_its_index_and_can_be_written_down(index: int) -> None:
+    drawn = cases.draw(BANK, SHORT, np.random.default_rng([3, index]), "train")
+    case, again = Cases(BANK, SHORT, ORDER, 3)[index], cases.render(BANK, drawn)
+    assert np.array_equal(case.sound, again.sound) and len(case.sound) == 96_000
+    assert float(np.abs(case.sound).max()) <= 1.0 and np.isfinite(case.sound).all()
+    assert set(case.holds) == {one["kind"] for one in drawn["damages"]}
+    assert not case.unknown & set(case.holds)
+    plain = {**drawn, "damages": [{k: v for k, v in one.items() if k != "drawn"} for one in drawn["damages"]]}
+    assert json.loads(json.dumps(plain))["samples"] == 96_000
+
+
+@pytest.mark.parametrize("kind", ORDER)
+def test_each_kind_is_made_and_told_where(kind: str) -> None:
+    whole = Settings(seconds=2.0, whole=1.0)
+    made = 0
+    for index in range(6):
+        case = Cases(BANK, alone(kind, partial=0.0), (kind,), 5)[index]
+        clean = Cases(BANK, whole, (kind,), 5)[index]
+        item = Cases(BANK, alone(kind, partial=0.0), (kind,), 5).item(index, FRAMES)
+        assert item["holds"].shape == item["counts"].shape == (FRAMES.count(96_000), 1)
+        assert list(case.holds) == [kind] and not clean.holds
+        made += bool(case.holds[kind].any())
+        assert item["holds"].any() == case.holds[kind][FRAMES.hop // 2 :: FRAMES.hop].any()
+    assert made >= 4
+
+
+def test_a_damage_of_a_part_is_told_of_that_part_and_leaves_the_rest() -> None:
+    partial, found = alone("noise", partial=1.0), 0
+    for index in range(8):
+        rng = np.random.default_rng([2, index])
+        drawn = cases.draw(BANK, partial, rng, "train") | {"rounding": False}
+        case = cases.render(BANK, drawn)
+        clean = cases.render(BANK, drawn | {"damages": []})
+        gate = drawn["damages"][0]["gate"]
+        at, reach = gate["at"], cases.FADE
+        inside = slice(0, at) if gate["before"] else slice(at + reach, None)
+        outside = slice(at + reach, None) if gate["before"] else slice(0, at)
+        assert case.holds["noise"][inside].all() and not case.holds["noise"][outside].any()
+        a, b = case.sound[outside].astype(float), clean.sound[outside].astype(float)
+        assert abs(a @ b / np.sqrt((a @ a) * (b @ b)) - 1) < 1e-6
+        found += 1
+    assert found == 8
+
+
+def test_clicks_are_remembered_for_a_second_and_no_longer() -> None:
+    region = damages["clicks"].simulate(np.zeros((1, 96_000), np.float32), cases.FORMAT, 1)[1][0]
+    where = cases._where("clicks", (region,), 480_000)
+    marked = np.flatnonzero(where)
+    assert marked[0] == region.region.start and marked[-1] == region.region.stop + 48_000 - 1
+
+
+def test_what_is_not_known_does_not_count() -> None:
+    narrow, recorded = 0, 0
+    for index in range(40):
+        case = Cases(BANK, SHORT, ORDER, 9)[index]
+        item = Cases(BANK, SHORT, ORDER, 9).item(index, FRAMES)
+        for kind in case.unknown:
+            assert not item["counts"][:, ORDER.index(kind)].any()
+        narrow += "bandwidth" in case.unknown
+        recorded += "environment" in case.holds and "noise" in case.unknown
+    assert narrow and recorded
+
+
+@pytest.mark.parametrize(
+    ("change", "says"), [({"kinds": {"rust": 1.0}}, "no kind 'rust'"), ({"seconds": 0.1}, "0.5 to 60")]
+)
+def test_settings_that_cannot_be_are_refused(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        Settings(**change)
+
+
+def test_calibration_finds_the_scale_and_offset_that_odds_were_spoilt_with() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(0, 3, 20_000)
+    held = (rng.random(len(true)) < 1 / (1 + np.exp(-true))).astype(float)
+    scale, offset = examined.platt((true - 1.0) / 0.4, held)
+    assert abs(scale - 0.4) < 0.03 and abs(offset - 1.0) < 0.1
+    belief = 1 / (1 + np.exp(-true))
+    assert examined.calibration_error(belief, held) < 0.01
+    assert examined.calibration_error(np.clip(belief + 0.2, 0, 1), held) > 0.1
+
+
+def test_the_area_counts_pairs_in_the_right_order() -> None:
+    assert examined._area(np.array([1.0, 2, 3, 4]), np.array([0.0, 0, 1, 1])) == 1.0
+    assert examined._area(np.array([1.0, 2, 3, np.nan]), np.array([1.0, 0, 1, np.nan])) == 0.5
+    assert np.isnan(examined._area(np.array([1.0, 2]), np.array([1.0, 1])))
+
+
+def test_the_recipe_trains_what_the_cases_make(tmp_path: Path) -> None:
+    from wavemend.training.command import find_recipe
+
+    recipe = read_recipe(find_recipe("examiner"))
+    made = build(recipe.network, recipe.frames.bins, recipe.frames.sample_rate / recipe.frames.hop)
+    assert set(made.kinds) == set(ORDER)  # type: ignore[union-attr]
+    text = find_recipe("examiner").read_text().replace("seconds = 5.0", "secs = 5.0")
+    (tmp_path / "r.toml").write_text(text)
+    with pytest.raises(InputError, match="cases: there is no 'secs'"):
+        read_recipe(tmp_path / "r.toml")
