@@ -63,6 +63,15 @@ def test_a_long_hole_is_silence_and_no_dropout() -> None:
     assert found.region == Region(40_000, 80_000)
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.integers(30_000, 40_000), st.integers(40, 4000), st.sampled_from((1.0, 0.1, 0.02)))
+def test_a_hole_is_found_wherever_the_wave_stands(start: int, length: int, gain: float) -> None:
+    """Also where it passes through zero, and where it goes on no louder than it was."""
+    damaged = np.round(holed(gain * steady(MONO, 96_000), start, start + length) * 32768) / 32768
+    (found,) = damages["dropouts"].detect(damaged.astype(np.float32), MONO)
+    assert abs(found.region.start - start) <= 2 and abs(found.region.stop - start - length) <= 2
+
+
 def test_most_simulated_dropouts_are_found() -> None:
     clean = steady(MONO, 10 * 48_000)
     damaged, truth = damages["dropouts"].simulate(clean, MONO, seed=1, rate_per_s=3.0)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import signal
 
 from wavemend.core import ar
 from wavemend.core.blocks import Grid, Window
@@ -17,18 +16,21 @@ Floats = npt.NDArray[np.float64]
 
 SHORTEST_MS = 0.5  # of one value; at least MIN_RUN samples
 MIN_RUN = 8
-CONTEXT_MS, NEAR_MS, AHEAD_MS = 100.0, 5.0, 2.0
+CONTEXT_MS, NEAR_MS = 100.0, 5.0
+FITTED = 4  # times NEAR_MS that the model is fitted to
 ORDER = 16
-MIN_LEVEL = 0.002  # -54 dBFS on both sides: quieter, a hole cannot be told from a pause
-MIN_SHARE = 0.15  # of the loudest 5 ms within 100 ms: sound that had died away is no hole's edge
-MIN_AHEAD = 0.25  # of the level at the edge, that the sound would have gone on with
+MIN_LEVEL = 0.0007  # -63 dBFS on both sides: quieter, a hole cannot be told from a pause
+MIN_SHARE = 0.05  # of the loudest 5 ms within 100 ms: sound that had died away is no hole's edge
+LEAST, MOST = 2.0, 6.0  # surprise at the edge that surprises less, and at the other
+MEDIAN_OF_SQUARE = 0.455  # of a Gaussian's square, as a share of its mean
+STEP = 2e-5  # of full scale: the rounding of 16 bits, which no model foresees
 MANY_RUNS = 6  # runs of one value within the context: a waveform made of steps
 
 
 @dataclass(frozen=True, slots=True)
 class _Edge:
     level: float
-    ahead: float  # RMS difference between how the sound would have gone on and what is there
+    surprise: float  # the largest error of prediction where the hole begins, over the usual one
     loudest: float
     runs: int
 
@@ -128,15 +130,9 @@ class HoleDetector:
             return _Edge(0.0, 0.0, 0.0, count)
         levels = np.sqrt(np.mean(sound[len(sound) - frames * near :].reshape(frames, near) ** 2, axis=1))
         level = float(levels[-1])
-        if level < MIN_LEVEL or level < MIN_SHARE * levels.max():
+        if frames < FITTED or level < MIN_LEVEL or level < MIN_SHARE * levels.max():
             return _Edge(level, 0.0, float(levels.max()), count)
-        a = ar.covariance([sound[-4 * near :]], ORDER)
-        ahead = round(AHEAD_MS / 1000 * self._rate)
-        state = signal.lfiltic([1.0], a, sound[: -ORDER - 1 : -1])
-        onward = signal.lfilter([1.0], a, np.zeros(ahead), zi=state)[0]
-        limit = 2 * float(np.max(np.abs(sound[-4 * near :])))
-        off = np.clip(onward, -limit, limit) - value
-        return _Edge(level, float(np.sqrt(np.mean(off**2))), float(levels.max()), count)
+        return _Edge(level, _surprise(sound[-FITTED * near :], value), float(levels.max()), count)
 
     def _judge(self, channel: int, opened: _Open, stop: int, after: _Edge) -> None:
         before = opened.edge
@@ -149,20 +145,25 @@ class HoleDetector:
             self._perhaps.setdefault((start, stop), []).append(channel)
         if min(before.level, after.level) < max(MIN_LEVEL, MIN_SHARE * loudest):
             return
-        abrupt = min(before.ahead / before.level, after.ahead / after.level)
-        if opened.value == 0.0:
-            certain = abrupt > MIN_AHEAD
-        else:
-            # the first of the held values is still the sound's own
-            certain = (
-                max(before.ahead, after.ahead) > MIN_AHEAD * loudest
-                and abs(opened.value) < loudest
-                and length >= 2 * self._run
-            )
-        if certain:
-            confidence = 0.6 + 0.38 * min(abrupt, 1.0)
+        least, most = sorted((before.surprise, after.surprise))
+        held_too_short = opened.value != 0.0 and (length < 2 * self._run or abs(opened.value) >= loudest)
+        if least > LEAST and most > MOST and not held_too_short:
             level_db = 20 * float(np.log10(max(before.level, after.level)))
-            self._found.setdefault((start, stop), {})[channel] = (confidence, level_db)
+            self._found.setdefault((start, stop), {})[channel] = (
+                0.98 - 0.3 * float(np.exp(-least / 3)),
+                level_db,
+            )
+
+
+def _surprise(sound: Floats, value: float) -> float:
+    """How much less than `sound`, (n,), a model of it foresees that it goes on with one value.
+
+    Pauses that are gated, and fades, end where the sound is as good as foreseen to be nothing.
+    """
+    a = ar.covariance([sound], ORDER)
+    usual = np.sqrt(np.median(np.convolve(sound, a)[ORDER : len(sound)] ** 2) / MEDIAN_OF_SQUARE)
+    onward = np.convolve(np.append(sound[-ORDER:], np.full(ORDER, value)), a)[ORDER : 2 * ORDER]
+    return float(np.abs(onward).max() / (usual + STEP))
 
 
 def severity(seconds: float) -> float:

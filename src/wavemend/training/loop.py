@@ -22,6 +22,7 @@ from wavemend.training.bank import Bank
 from wavemend.training.feed import Feed
 from wavemend.training.muon import Muon
 from wavemend.training.network import Examiner
+from wavemend.training.networks.duet import parts_of
 from wavemend.training.recipe import Recipe, Run
 from wavemend.training.task import examples_of, task_of
 from wavemend.training.team import Team
@@ -100,12 +101,23 @@ class Training:
         """
         held = load(path)
         try:
-            self.network.adopt(held["average"])
+            self._adopt(held["average"])
             self.progress.hours_before += held["hours"]
             self.progress.seconds_before += held["seconds"]
         except (KeyError, ValueError) as error:
             raise InputError(f"{path}: cannot begin with these weights: {error}") from None
         self.average = Average(self.network, self.recipe.run.ema)
+
+    def _adopt(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """A network's weights; or of a duet's that part which fits."""
+        parts = parts_of(weights)
+        for each in (weights, *parts):
+            try:
+                self.network.adopt(each)
+                return
+            except ValueError:
+                if each is (parts[-1] if parts else weights):
+                    raise
 
     def keep(self, path: Path) -> dict[str, float]:
         """Take the best averaged weights, and write them and what they cost, for others to begin with.

@@ -80,6 +80,16 @@ class Network(Denoiser):
         return first + share[:, None, :, None] * (second - first), memory.flat()
 
 
+def parts_of(weights: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """The weights of each part, where these are a duet's."""
+    if "share" not in weights:
+        return []
+    return [
+        {key.removeprefix(part): value for key, value in weights.items() if key.startswith(part)}
+        for part in ("all.", "speech.")
+    ]
+
+
 def _denoiser(table: Mapping[str, Any], config: Config) -> Denoiser:
     from wavemend.training.networks import build
 
