@@ -1,4 +1,5 @@
-"""Make the pages that come from the declarations: one per repair, one for all damage, one for the commands.
+"""Make the pages that come from the declarations, one per repair, for all damage and for the commands, and
+the one that comes from the bench, on the diagnosis.
 
 python docs/generate.py            write them
 python docs/generate.py --check    exit with 1 where a page on disk differs
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
+import reliability
 
 from wavemend.cli import cli
 from wavemend.core.params import Parameter, about, defaults
@@ -57,6 +59,8 @@ def pages() -> dict[Path, str]:
         for d in damages.values()
     ]
     made[DOCS / "damage.md"] = f"{NOTE}\n# Kinds of damage\n\n" + "\n".join(sections)
+    made[DOCS / "diagnosis.md"] = f"{NOTE}\n{reliability.page()}"
+    made[DOCS / "reliability.svg"] = reliability.picture()
     made[DOCS / "commands.md"] = f"{NOTE}\n# Commands\n\n" + "\n".join(helps())
     return made
 

@@ -18,7 +18,7 @@ from wavemend.core.params import Param
 from wavemend.core.types import Finding, Format, Region, Samples
 from wavemend.damage import Damage, Drawn
 
-FRAMES_PER_S = 3
+FRAMES_PER_S = 12
 FRAME_S = 0.032
 HIGHEST_HZ = 15_000.0
 LOWEST_HZ = 2_200.0
@@ -30,7 +30,7 @@ EDGE_SHARE = 0.08  # of its frequency: within that to either side the sound ends
 ENDS_DB = 12.0  # below the level before the edge, there the sound ends
 FLOOR_DB = -130.0
 QUIET = 1e-4
-MIN_FRAMES = 6
+MIN_FRAMES = 12
 
 
 def draw(
