@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,8 +11,10 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from contract import music
+from wavemend.core.impulses import Impulse
 from wavemend.core.types import Finding, Format, Region, Samples
 from wavemend.damage import damages
+from wavemend.damage.clicks import ClickDetector
 from wavemend.engine.stream import run
 from wavemend.repairs import repairs
 
@@ -93,6 +97,58 @@ def test_a_click_in_one_channel_leaves_the_other_alone() -> None:
     repaired = run(repairs["declick"].open(stereo, [found]), damaged)
     assert np.array_equal(repaired[0], clean[0])
     assert np.abs(repaired[1] - clean[1]).max() < 0.004
+
+
+def test_a_click_beside_a_larger_one_is_found() -> None:
+    damaged = SOUNDS["music"].copy()
+    for at, size in ((50_000, 0.6), (50_400, -0.25)):
+        damaged[0, at : at + 3] += size
+    found = damages["clicks"].detect(damaged, MONO)
+    assert [f.region for f in found] == [Region(50_000, 50_003, (0,)), Region(50_400, 50_403, (0,))]
+
+
+@pytest.fixture(scope="module")
+def disc() -> tuple[Samples, Samples, tuple[Finding, ...]]:
+    """Music with hiss; the same with crackle and long pops; and the pops."""
+    hiss = np.random.default_rng(7).normal(0, 0.004, SOUNDS["music"].shape)
+    clean = (SOUNDS["music"] + hiss).astype(np.float32)
+    crackled, _ = damages["crackle"].simulate(clean, MONO, seed=2, rate_per_s=300.0)
+    damaged, pops = damages["clicks"].simulate(
+        crackled, MONO, seed=6, rate_per_s=5.0, level=8.0, tick=0.0, glitch=0.0
+    )
+    return clean, damaged, pops
+
+
+def test_long_pops_amid_crackle_are_found(disc: tuple[Samples, Samples, tuple[Finding, ...]]) -> None:
+    _, damaged, pops = disc
+    found = [f for f in damages["clicks"].detect(damaged, MONO) if f.measures["width_ms"] > 1]
+    hit = [p for p in pops if any(abs(f.region.start - p.region.start) <= 2 for f in found)]
+    assert len(hit) >= 0.6 * len(pops) > 8
+    assert all(f.measures["amid_crackle"] for f in found)
+
+
+def test_a_pop_amid_crackle_is_fitted_to_what_crackle_leaves(
+    disc: tuple[Samples, Samples, tuple[Finding, ...]],
+) -> None:
+    clean, damaged, pops = disc
+    left_db = []
+    for told in ({}, {"amid_crackle": 1.0}):
+        out = run(repairs["declick"].open(MONO, [replace(pop, measures=told) for pop in pops]), damaged)
+        spans = [slice(pop.region.start, pop.region.stop) for pop in pops]
+        left = [np.sum((out[:, s].astype(float) - clean[:, s]) ** 2) for s in spans]
+        left_db.append(10 * float(np.mean(np.log10(left))))
+    assert left_db[1] < left_db[0] - 2
+
+
+@pytest.mark.parametrize(("after_db", "found"), [(5.0, True), (9.0, True), (12.0, False)])
+def test_a_click_that_explains_nearly_everything_may_leave_more(after_db: float, found: bool) -> None:
+    sure = Impulse(0, 144, np.zeros(144), 70 + after_db, after_db, 1.0, 14.0, 900.0, 0.5)
+    detector = ClickDetector(MONO)
+    assert detector.accepts(sure, amid=False) is found
+    assert detector.accepts(replace(sure, before_db=20 + after_db), amid=False) is (after_db == 5.0)
+    below = replace(sure, ring_hz=10.0)
+    assert detector.accepts(below, amid=False) is found
+    assert not detector.accepts(replace(below, before_db=40 + after_db), amid=False)
 
 
 def test_a_louder_click_is_more_severe() -> None:

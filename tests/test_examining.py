@@ -67,6 +67,13 @@ def test_stretches_tile_the_recording_and_a_short_end_joins_the_one_before() -> 
     assert stretches(np.zeros((1, 0), np.float32)) == []
 
 
+def test_of_a_long_recording_every_other_five_seconds_are_heard() -> None:
+    heard = stretches(noise((80.0, 0.1)))
+    assert [round(s.seconds) for s in heard] == [10] * 6 + [5, 5]
+    odd = stretches(noise((65.0, 0.3), (5.0, 0.01), (5.0, 0.3), (5.0, 0.01)))  # what is skipped has no say
+    assert odd[6].odds[1] == pytest.approx(4.0) and odd[7].odds[1] == pytest.approx(4.0)
+
+
 def test_silence_says_nothing() -> None:
     silent = stretches(noise((10.0, 0.3), (10.0, 0.0)))
     assert silent[0].seconds == pytest.approx(10.0, abs=0.1) and silent[1].seconds < 0.1

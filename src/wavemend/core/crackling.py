@@ -39,6 +39,7 @@ TAIL = 5.0  # what a large error of the sound costs, besides its logarithm
 JOINED_MS, RUN_ON_MS, LEVEL = 0.17, 0.06, 1e-4  # bursts so near are one; their spread is nowhere less
 CROWD_MS, CROWDED = 6.0, 0.5  # where more than this share lies in bursts, they are an onset of the sound
 MOST = 1.5  # times the largest sample there: a larger change is an error of the model
+ONCE_SIGMAS, ONCE_PROOF = 4.0, 6.0  # decrackle's own by default
 RIDGE = 1e-9
 SMALLEST = 3e-6  # an error of prediction: smaller ones are rounding
 
@@ -115,6 +116,11 @@ def clean(sound: Floats, rate: int, sigmas: float, proof: float, passes: int) ->
             found = found.only(plausible)
             out = _without(sound, _joined(found.spread(len(sound)), rate), a, usual, frame)
     return out
+
+
+def once(sound: Floats, rate: int) -> Floats:
+    """(n,) after one careful pass: most crackle is gone, and long impulses are still whole."""
+    return clean(sound, rate, ONCE_SIGMAS, ONCE_PROOF, 1)
 
 
 def _decays(rate: int) -> Floats:

@@ -5,6 +5,10 @@ usual on *both* sides, and where changing the samples of the impulse alone makes
 error usual again. The second test is what sound fails: after a glottal pulse, a drum
 or a consonant the sound goes on as their answer (the outliers "of innovation" and
 "of addition" of Godsill and Rayner 1998, "Digital Audio Restoration").
+
+What is found is taken out, and the rest is looked at again: a click beside a larger one stands
+out from nothing. Where the recording crackles, crackle is taken out as well, and a damped
+oscillation far above the sound needs less proof.
 """
 
 from __future__ import annotations
@@ -14,12 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from wavemend.core import impulses
+from wavemend.core import crackling, impulses, specks
 from wavemend.core.blocks import Grid, Window
 from wavemend.core.impulses import Impulse
 from wavemend.core.params import Param
-from wavemend.core.types import Finding, Format, Region, Samples
-from wavemend.damage import Damage, Drawn
+from wavemend.core.types import Finding, Format, Measure, Region, Samples
+from wavemend.damage import Damage, Drawn, crackle
+
+Taken = tuple[int, Impulse]
+"""A channel, and what was found in it."""
 
 KINDS = ("tick", "pop", "glitch")
 RATIO = 2.0  # of prediction error, over the largest on each side: below, nothing is looked at
@@ -27,10 +34,14 @@ MIN_BEFORE_DB, MAX_AFTER_DB, MIN_GAIN_DB = 16.0, 6.0, 20.0
 LOUD_BEFORE_DB, LOUD_GAIN_DB, LOUD_PEAK_DB = 12.0, 12.0, 11.0  # for short ones far above the sound
 RING_BEFORE_DB, RING_AFTER_DB, RING_GAIN_DB, RING_PEAK_DB = 8.0, 3.0, 9.0, 6.0  # sound hardly imitates these
 SURE_RING_GAIN_DB = 11.0
+CERTAIN_DB = 60.0  # of gain: no sound imitates this
 RING_HZ, RING_MS = 150.0, 1.9  # pitches and decays on the other side are also those of drums and voices
 MIN_PEAK_DB = 3.0  # over the local level: what is smaller is not heard as a click
 WIDE_PEAK_DB = 6.0  # the same for those longer than a millisecond
 MAX_PER_CHUNK = 60  # more is crackle; only those that stand out most are looked at
+LOOKS = 3  # at most: what stood beside something larger is seen once that is taken out
+CRACKLED_WINDOWS = 30  # seconds for which a recording that crackled is taken for one that does
+RATIO_AMID, MIN_AMID_DB, AMID_PEAK_DB = 1.2, 6.0, 10.0  # there, once crackle is taken out
 QUIET = 1e-3  # the level that clicks are made for where there is less sound
 
 
@@ -108,12 +119,13 @@ class ClickDetector:
     """Looks through chunks of a second, with what lies around them."""
 
     def __init__(self, format: Format) -> None:
-        self._rate = format.sample_rate
+        self._rate, self._channels = format.sample_rate, format.channels
         frame = impulses.frame_length(format.sample_rate)
         hop = max(round(format.sample_rate / frame), 1) * frame
         self._grid = Grid(
             format.channels, hop, impulses.FRAMES_BESIDE * frame, impulses.FRAMES_BESIDE * frame
         )
+        self._crackled = 0  # windows for which what was heard of crackle is still believed
         self._found: dict[tuple[int, int], Finding] = {}
 
     def push(self, block: Samples) -> None:
@@ -133,37 +145,80 @@ class ClickDetector:
         return sorted(kept, key=lambda finding: (finding.region.start, finding.region.channels or ()))
 
     def _look(self, window: Window) -> None:
-        begin, end = window.lead, window.lead + window.length
-        places = [
-            (channel, at, ratio)
-            for channel, at, ratio in impulses.candidates(window.samples, self._rate, RATIO)
-            if begin <= at < end
-        ]
-        places = sorted(places, key=lambda place: -place[2])[:MAX_PER_CHUNK]
-        for channel, at, ratio in places:
-            impulse = impulses.examine(
-                window.samples[channel].astype(np.float64), at, self._rate, RING_BEFORE_DB
-            )
-            if impulse is not None:
-                finding = self._judge(impulse, channel, window.start - window.lead, ratio)
-                if finding is not None:
-                    self._found[channel, finding.region.start] = finding
+        """Look at the window as it is, then at what is left without what was found, and without crackle."""
+        rest, rate = window.samples, self._rate
+        self._crackled = CRACKLED_WINDOWS if self._crackles(window) else max(self._crackled - 1, 0)
+        amid = self._crackled > 0
+        channels = list(range(self._channels))
+        taken: list[Taken] = []
+        for look in range(LOOKS):
+            found = self._search(window, rest, channels, amid and look > 0, taken)
+            if amid and look == 0:
+                cleaned = channels
+            else:
+                cleaned, channels = [], sorted({channel for channel, _ in found})
+            if not channels or look == LOOKS - 1:
+                break
+            rest, taken = rest.copy(), taken + found
+            for channel, impulse in found:
+                rest[channel, impulse.start : impulse.stop] = impulse.sound
+            for channel in cleaned:
+                rest[channel] = crackling.once(rest[channel].astype(np.float64), rate)
 
-    def _judge(self, impulse: Impulse, channel: int, origin: int, ratio: float) -> Finding | None:
-        gain_db = impulse.before_db - max(impulse.after_db, 0.0)
-        width_ms = 1000 * (impulse.stop - impulse.start) / self._rate
-        if impulse.peak_db < MIN_PEAK_DB or not (
-            _rings(impulse, gain_db, width_ms) if impulse.ring_hz else _stands(impulse, gain_db, width_ms)
-        ):
-            return None
-        measures = {
+    def _crackles(self, window: Window) -> bool:
+        """Whether as many short impulses begin in the chunk, in one channel, as crackle is reported for."""
+        found = specks.find(window.samples, self._rate, crackle.RATIO)
+        good = (found.gain_db > crackle.MIN_GAIN_DB) & (found.left_db < specks.MAX_LEFT_DB)
+        good &= (found.start >= window.lead) & (found.start < window.lead + window.length)
+        counts = np.bincount(found.channel[good], minlength=1)
+        return int(counts.max()) >= crackle.MIN_PER_S * window.length / self._rate - 0.5
+
+    def _search(
+        self,
+        window: Window,
+        samples: Samples,
+        channels: Sequence[int],
+        amid: bool,
+        taken: Sequence[Taken],
+    ) -> list[Taken]:
+        """The impulses in some channels of (channels, n), apart from what is taken; findings in the chunk."""
+        places = impulses.candidates(samples[channels], self._rate, RATIO_AMID if amid else RATIO)
+        found: list[Taken] = []
+        for index, at, ratio in sorted(places, key=lambda place: -place[2])[:MAX_PER_CHUNK]:
+            sound = samples[channels[index]].astype(np.float64)
+            impulse = impulses.examine(sound, at, self._rate, MIN_AMID_DB if amid else RING_BEFORE_DB)
+            if impulse is None or not self.accepts(impulse, amid):
+                continue
+            if _overlaps(channels[index], impulse, taken):
+                continue
+            if not _overlaps(channels[index], impulse, found):
+                found.append((channels[index], impulse))
+            if window.lead <= at < window.lead + window.length:
+                finding = self._finding(impulse, channels[index], window.start - window.lead, ratio)
+                self._found[channels[index], finding.region.start] = finding
+        return found
+
+    def accepts(self, impulse: Impulse, amid: bool) -> bool:
+        """Whether an impulse is one that was added; `amid`, where a disc crackles and that is taken out."""
+        gain_db, width_ms = _gain_db(impulse), 1000 * (impulse.stop - impulse.start) / self._rate
+        if impulse.peak_db < MIN_PEAK_DB:
+            return False
+        if not impulse.ring_hz:
+            return _stands(impulse, gain_db, width_ms)
+        return _rings(impulse, gain_db, width_ms) or (amid and _rings_amid(impulse, gain_db))
+
+    def _finding(self, impulse: Impulse, channel: int, origin: int, ratio: float) -> Finding:
+        gain_db = _gain_db(impulse)
+        measures: dict[str, Measure] = {
             "peak_db": round(impulse.peak_db, 1),
-            "width_ms": round(width_ms, 3),
+            "width_ms": round(1000 * (impulse.stop - impulse.start) / self._rate, 3),
             "gain_db": round(gain_db, 1),
             "ratio": round(ratio, 2),
         }
         if impulse.ring_hz:
             measures |= {"ring_hz": round(impulse.ring_hz), "decay_ms": round(impulse.decay_ms, 3)}
+        if self._crackled:
+            measures["amid_crackle"] = 1  # declick frees the surroundings of it
         return Finding(
             "clicks",
             Region(origin + impulse.start, origin + impulse.stop, (channel,)),
@@ -173,9 +228,21 @@ class ClickDetector:
         )
 
 
+def _overlaps(channel: int, impulse: Impulse, taken: Sequence[Taken]) -> bool:
+    return any(
+        channel == other and impulse.start < one.stop and one.start < impulse.stop for other, one in taken
+    )
+
+
+def _gain_db(impulse: Impulse) -> float:
+    return impulse.before_db - max(impulse.after_db, 0.0)
+
+
 def _stands(impulse: Impulse, gain_db: float, width_ms: float) -> bool:
     """Whether unknown samples explain enough: the more may change, the more of any error they explain."""
-    if impulse.after_db > MAX_AFTER_DB or (width_ms > 1.0 and impulse.peak_db < WIDE_PEAK_DB):
+    if impulse.after_db > _most_left_db(gain_db):
+        return False
+    if width_ms > 1.0 and impulse.peak_db < WIDE_PEAK_DB and gain_db < CERTAIN_DB:
         return False
     if impulse.before_db >= MIN_BEFORE_DB and gain_db >= MIN_GAIN_DB + min(4.0 * width_ms, 20.0):
         return True
@@ -185,12 +252,26 @@ def _stands(impulse: Impulse, gain_db: float, width_ms: float) -> bool:
 
 def _rings(impulse: Impulse, gain_db: float, width_ms: float) -> bool:
     """Whether it is a damped oscillation: these have four numbers only, however long they are."""
-    if impulse.ring_hz < RING_HZ or impulse.decay_ms > RING_MS or impulse.after_db > MAX_AFTER_DB:
+    if impulse.decay_ms > RING_MS or impulse.after_db > _most_left_db(gain_db):
         return False
+    if impulse.ring_hz < RING_HZ:
+        return gain_db >= CERTAIN_DB
     if gain_db >= SURE_RING_GAIN_DB + width_ms:
         return True
     loud = impulse.peak_db >= RING_PEAK_DB and impulse.before_db >= RING_BEFORE_DB
     return loud and impulse.after_db <= RING_AFTER_DB and gain_db >= RING_GAIN_DB
+
+
+def _most_left_db(gain_db: float) -> float:
+    """Error over the usual that may be left; more where the sound is so regular that all else went."""
+    return max(MAX_AFTER_DB, gain_db / 7)
+
+
+def _rings_amid(impulse: Impulse, gain_db: float) -> bool:
+    """The same for a disc that crackles: pops are to be expected there."""
+    if impulse.ring_hz < RING_HZ or impulse.decay_ms > RING_MS:
+        return False
+    return gain_db >= MIN_AMID_DB and impulse.after_db <= RING_AFTER_DB and impulse.peak_db >= AMID_PEAK_DB
 
 
 def _severity(peak_db: float) -> float:

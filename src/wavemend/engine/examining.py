@@ -14,6 +14,8 @@ from wavemend.engine.calls import Calls, heard
 from wavemend.engine.model import Model
 
 STRETCH_S = 10.0
+SEGMENT_S = 5.0  # the network starts anew with each, as it did in its training
+THOROUGH_S = 60.0  # after that only every other segment is heard
 LEAST_S = 3.0  # a last stretch that is shorter belongs to the one before it
 SILENCE = 1e-8  # a frame's power, from which on its odds count
 QUIET = 1e-6  # the same, re the loudest frame so far
@@ -21,7 +23,7 @@ QUIET = 1e-6  # the same, re the loudest frame so far
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stretch:
-    """Samples start to stop of a recording: mean log odds of each kind, over `seconds` in which it sounds."""
+    """Samples start to stop of a recording: mean log odds of each kind, over `seconds` that were heard."""
 
     start: int
     stop: int
@@ -34,7 +36,7 @@ class Examination:
 
     def __init__(self, format: Format, model: Model) -> None:
         card = model.card
-        self._format, self._card, self._running = format, card, model.open()
+        self._format, self._card, self._model, self._running = format, card, model, model.open()
         self._calls = Calls(card, format.channels)
         self._up: Resampler | None = None
         if format.sample_rate != card.sample_rate:
@@ -42,6 +44,9 @@ class Examination:
             chunk = ceil(self._calls.length / ratio.up) * ratio.down
             self._up = Resampler(format.channels, ratio, chunk)
         self._per_stretch = round(STRETCH_S * card.sample_rate / card.hop)
+        self._per_segment = max(round(SEGMENT_S * card.sample_rate / self._calls.length), 1)
+        self._thorough = round(THOROUGH_S * card.sample_rate / self._calls.length)
+        self._call = 0
         self._sums: list[npt.NDArray[np.float64]] = []
         self._counts: list[int] = []
         self._frames = self._received = 0
@@ -79,19 +84,28 @@ class Examination:
         """Hear the calls that are complete; of each, the first `count` frames belong to the recording."""
         bins = self._card.bins
         for _, spectra in self._calls.ready():
+            segment, place = divmod(self._call, self._per_segment)
+            skipped = self._call >= self._thorough and segment % 2
+            self._call += 1
+            if skipped:
+                for _ in range(count):
+                    self._take(None, 0.0)
+                continue
+            if place == 0:
+                self._running = self._model.open()
             whole = np.ascontiguousarray(heard(spectra)[:, :bins])
             odds = self._running.step(whole.view(np.float32).reshape(-1, bins, 2))
             powers = np.mean(spectra.real**2 + spectra.imag**2, axis=0).sum(axis=1)
             for answer, power in zip(odds[:count], powers, strict=False):
                 self._take(answer, float(power))
 
-    def _take(self, answer: npt.NDArray[np.float32], power: float) -> None:
+    def _take(self, answer: npt.NDArray[np.float32] | None, power: float) -> None:
         if self._frames % self._per_stretch == 0:
-            self._sums.append(np.zeros(len(answer)))
+            self._sums.append(np.zeros(len(self._card.kinds)))
             self._counts.append(0)
         self._frames += 1
         self._loudest = max(self._loudest, power)
-        if power > max(SILENCE, QUIET * self._loudest):
+        if answer is not None and power > max(SILENCE, QUIET * self._loudest):
             self._sums[-1] += answer
             self._counts[-1] += 1
 

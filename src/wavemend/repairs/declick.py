@@ -5,7 +5,8 @@ Not for:  dense crackle (decrackle), holes in the sound (fill), distortion of ev
 Method:   an autoregressive model of what lies around each click; a click that is a damped
           oscillation is fitted and subtracted, the samples of any other are taken as
           unknown and interpolated (Godsill and Rayner 1998, "Digital Audio Restoration",
-          chapters 5 and 7). Exactly the findings' samples are replaced. Longest click: 50 ms.
+          chapters 5 and 7). Amid crackle, the surroundings are freed of it first.
+          Exactly the findings' samples are replaced. Longest click: 50 ms.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from wavemend.core import ar, impulses
+from wavemend.core import ar, crackling, impulses
 from wavemend.core.blocks import Window
 from wavemend.core.params import Options, Param
 from wavemend.core.types import Finding, Format
@@ -33,10 +34,18 @@ class ClickRemover(Gaps):
 
     def __init__(self, format: Format, findings: Sequence[Finding], order: int, context_ms: float) -> None:
         self._rate, self._order = format.sample_rate, order
-        context = max(round(context_ms / 1000 * format.sample_rate), 4 * order)
+        self._own_context = context = max(round(context_ms / 1000 * format.sample_rate), 4 * order)
         longest = round(LONGEST_MS / 1000 * format.sample_rate)
+        self._crackled = {
+            (finding.region.start, channel)
+            for finding in findings
+            if finding.measures.get("amid_crackle")
+            for channel in finding.region.channels or range(format.channels)
+        }
+        if self._crackled:
+            context = max(context, 4 * impulses.frame_length(format.sample_rate))
         super().__init__(format, [finding.region for finding in findings], longest, context)
-        self._near = 0j
+        self._near, self._amid = 0j, False
         self._found = {
             (finding.region.start, channel): _oscillation(finding, format.sample_rate)
             for finding in findings
@@ -47,9 +56,16 @@ class ClickRemover(Gaps):
         self, window: Window, channel: int, start: int, stop: int, spans: Sequence[tuple[int, int]]
     ) -> Floats | None:
         self._near = self._found.get((start, channel), 0j)
+        self._amid = (start, channel) in self._crackled
         return super().new(window, channel, start, stop, spans)
 
     def replace(self, piece: Floats, start: int, stop: int, others: Sequence[tuple[int, int]]) -> Floats:
+        if self._amid:
+            piece = crackling.once(piece, self._rate)
+        first, last = max(start - self._own_context, 0), stop + self._own_context
+        piece = piece[first:last]
+        others = [(max(a - first, 0), min(b, last) - first) for a, b in others if b > first and a < last]
+        start, stop = start - first, stop - first
         known = ar.between(len(piece), [(start, stop), *others])
         order = ar.affordable(self._order, [high - low for low, high in known])
         a = ar.covariance([piece[low:high] for low, high in known], order)
