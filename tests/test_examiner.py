@@ -21,7 +21,7 @@ from wavemend.errors import InputError
 from wavemend.training import cases, examined
 from wavemend.training.cases import ORDER, Cases, Settings
 from wavemend.training.networks import build
-from wavemend.training.networks.examiner import Config, Network
+from wavemend.training.networks.examiner import MOVES, Config, Network
 from wavemend.training.recipe import read_recipe
 
 torch.set_num_threads(1)
@@ -69,7 +69,7 @@ def test_a_change_of_speed_is_seen_in_the_phases(share: float) -> None:
     spectra = torch.view_as_real(torch.fft.rfft(torch.from_numpy(cut)))[None, :, :-1].float()
     from wavemend.training.cells import Memory
 
-    moves = made._moves(spectra, Memory(None))[0, 5:].mean(dim=0) / 2000.0
+    moves = made._moves(spectra, Memory(None))[0, 5:].mean(dim=0).atanh() / MOVES
     loud = (spectra.square().sum(dim=3)[0] @ made.bands).mean(dim=0)
     heard = moves[loud > loud.max() / 10]
     assert len(heard) > 10

@@ -98,6 +98,11 @@ def test_neighbours_are_one_finding_as_sure_as_the_network(monkeypatch: pytest.M
     assert findings[0].severity < findings[1].severity
 
 
+def test_what_is_not_likely_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Levels, "step", lambda self, spectrum: np.full((5, 2), (0.8, 0.9), np.float32))
+    assert {f.damage for f in found(monkeypatch, noise((10.0, 0.3)))} == {"environment"}  # 0.69 and 0.71
+
+
 def test_only_the_kinds_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {f.damage for f in found(monkeypatch, noise((10.0, 0.3)), ("wow",))} == set()
     assert {f.damage for f in found(monkeypatch, noise((10.0, 0.3)), ("environment",))} == {"environment"}

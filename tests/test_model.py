@@ -233,6 +233,7 @@ SHIPS = pytest.mark.skipif(not models(), reason="no network is shipped yet")
 @SHIPS
 def test_both_networks_are_shipped_and_the_larger_is_the_default() -> None:
     assert set(models("denoise")) == {"live", "studio"} and set(models("content")) == {"ear"}
+    assert set(models("examine")) == {"examiner"}
     assert DENOISE.params["model"].default == "studio"
     assert Model.load("live").card.latency_ms <= 20.0
     assert {path.suffix for path in SHIPPED.iterdir()} == {".onnx", ".json", ".pt", ".md"}

@@ -15,7 +15,7 @@ from wavemend.engine.model import Model, models
 
 Floats = npt.NDArray[np.float64]
 NAME = "examiner"
-LIKELY = 0.5
+LIKELY = 0.7  # from which on a finding is reported; as calibrated, seven of ten are then right
 LEAST_S = 1.5  # with less sound than this in a stretch nothing is said of it
 MOST_ODDS = 6.0  # log odds from which on a damage counts as severe
 

@@ -25,7 +25,7 @@ from wavemend.training.networks.ear import QUIET, ear_bands
 FEATURES = 5
 FLOOR_S = 5.0
 HOLE = -0.25  # means of power to this exponent are small where any bin is
-MOVES = 2000.0  # shares of frequency to numbers about 1
+MOVES = 1000.0  # shares of frequency to numbers about 1; onsets, far above it, are held back
 HEARD_HZ = 200.0  # partials below it tell little of speed
 
 
@@ -113,7 +113,8 @@ class Network(Examiner):
         hz = self.hz.clamp(min=HEARD_HZ)
         radians = 2 * torch.pi / self.config.frame_rate
         turned = bend[..., 1] / size * hz / radians
-        return (turned @ self.bands) / ((weight * hz.square()) @ self.bands + QUIET) * MOVES
+        moves = (turned @ self.bands) / ((weight * hz.square()) @ self.bands + QUIET)
+        return torch.tanh(moves * MOVES)
 
 
 def _before(x: Tensor, memory: Memory) -> Tensor:
