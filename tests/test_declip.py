@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from contract import music
 from wavemend.core.types import Finding, Format, Region, Samples
 from wavemend.damage.clipping import DAMAGE, UNREACHED
-from wavemend.engine.sparse import Gabor, extend
+from wavemend.engine.sparse import Gabor, agree, extend
 from wavemend.engine.stream import run
 from wavemend.repairs.declip import REPAIR
 
@@ -126,11 +126,22 @@ def test_more_iterations_do_better() -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(length=st.integers(1, 3_000), n_fft=st.sampled_from([16, 128, 1024]), seed=st.integers(0, 9))
-def test_the_frame_is_tight(length: int, n_fft: int, seed: int) -> None:
+@given(
+    length=st.integers(1, 3_000),
+    n_fft=st.sampled_from([16, 128, 1024]),
+    seed=st.integers(0, 9),
+    moves=st.lists(st.integers(0, 5_000), max_size=3),
+)
+def test_the_frame_is_tight_wherever_it_lies(length: int, n_fft: int, seed: int, moves: list[int]) -> None:
     x = np.random.default_rng(seed).standard_normal(length).astype(np.float32)
     frame = Gabor(length, n_fft)
-    assert np.allclose(frame.synthesis(frame.analysis(x)), x, atol=1e-5)
+    for by in (0, *moves):
+        frame.move(by)
+        cells = frame.analysis(x)
+        twice = np.full(cells.shape[1], 2.0)
+        twice[[0, -1]] = 1.0
+        assert np.isclose((np.abs(cells) ** 2 @ twice).sum(), np.square(x).sum(), rtol=1e-4)
+        assert np.allclose(frame.synthesis(cells), x, atol=1e-5)
 
 
 def test_extend_keeps_to_its_bounds() -> None:
@@ -139,6 +150,19 @@ def test_extend_keeps_to_its_bounds() -> None:
     low[::2] = high[::2] = x[::2]
     out = extend(x, low, high, [(512, 1), (128, 2)], 12)
     assert np.array_equal(out[::2], x[::2])
+    assert (out >= low).all() and (out <= high).all()
+
+
+def test_what_several_dictionaries_agree_on_keeps_to_the_bounds_and_is_better() -> None:
+    x = music(FORMAT, 20_000)[0]
+    damaged, _ = DAMAGE.simulate(x[np.newaxis], FORMAT, seed=1, sdr_db=5.0)
+    cut, level = damaged[0], np.abs(damaged).max()
+    low = np.where(cut <= -level, -np.inf, cut).astype(np.float32)
+    high = np.where(cut >= level, np.inf, cut).astype(np.float32)
+    dictionaries = [[(4096, 2), (1024, 3)], [(8192, 1), (2048, 2)], [(2048, 2), (512, 4)]]
+    alone = [sdr_db(x, extend(cut, low, high, one, 60)) for one in dictionaries]
+    out = agree(cut, low, high, dictionaries, 60)
+    assert sdr_db(x, out) > np.mean(alone)
     assert (out >= low).all() and (out <= high).all()
 
 

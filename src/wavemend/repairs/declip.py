@@ -21,14 +21,18 @@ from wavemend.core import ar
 from wavemend.core.blocks import Window
 from wavemend.core.params import Options, Param
 from wavemend.core.types import Finding, Format, Samples
-from wavemend.engine.sparse import extend
+from wavemend.engine.sparse import agree
 from wavemend.engine.stream import Chunked, Stream
 from wavemend.repairs import Repair
 
-CHUNK_S, CONTEXT_S = 1.2, 0.27
-RESOLUTIONS = ((0.186, 2), (0.046, 3))  # seconds; frames before and after that count as neighbours
-DENSE_SHARE = 0.1  # of samples clipped: below it fewer steps do
-FEWEST_STEPS = 0.08  # as a share of `iterations`
+CHUNK_S, CONTEXT_S = 2.4, 0.4
+DICTIONARIES = (  # of resolutions: seconds; frames before and after that count as neighbours
+    ((0.371, 1), (0.186, 2), (0.093, 2), (0.046, 3), (0.023, 4)),
+    ((0.186, 2), (0.093, 2), (0.046, 3)),
+    ((0.371, 1), (0.093, 2)),
+)
+DENSE_SHARE = 0.1  # of samples clipped: below it the first dictionary and fewer steps do
+FEWEST_STEPS = 0.5  # as a share of `iterations`
 
 LONE_COUNT, LONE_TOTAL = 6, 12  # clipped samples in a lone top; in all its surroundings
 LONE_JOIN_S, LONE_AROUND_S = 0.0015, 0.023
@@ -46,7 +50,11 @@ class Declipper(Chunked):
         rate = format.sample_rate
         context = round(CONTEXT_S * rate)
         super().__init__(format, hop=round(CHUNK_S * rate), left=context, right=context)
-        self._resolutions = [(2 ** round(np.log2(span * rate)), reach) for span, reach in RESOLUTIONS]
+        self._dictionaries = [
+            [(2 ** round(np.log2(span * rate)), reach) for span, reach in resolutions]
+            for resolutions in DICTIONARIES
+        ]
+        self._reach = max(n_fft for resolutions in self._dictionaries for n_fft, _ in resolutions) // 2
         self._iterations = iterations
         self._lone_gap, self._around = round(LONE_JOIN_S * rate), round(LONE_AROUND_S * rate)
         self._findings = [
@@ -106,13 +114,15 @@ class Declipper(Chunked):
         floor = np.where(low & unknown, np.float32(-np.inf), sound)
         ceiling = np.where(high & unknown, np.float32(np.inf), sound)
         own = at[at < stop]
-        reach = self._resolutions[0][0]
+        reach = self._reach
         for cluster in np.split(own, np.flatnonzero(np.diff(own) > reach) + 1) if own.size else ():
             a, b = max(int(cluster[0]) - reach, 0), min(int(cluster[-1]) + 1 + reach, len(sound))
             share = np.count_nonzero(unknown[a:b]) / (b - a)
-            effort = min(1.0, FEWEST_STEPS + (1 - FEWEST_STEPS) * (share / DENSE_SHARE) ** 2)
-            steps = max(round(self._iterations * effort), 1)
-            solved = extend(sound[a:b], floor[a:b], ceiling[a:b], self._resolutions, steps)
+            steps = round(
+                self._iterations * min(1.0, FEWEST_STEPS + (1 - FEWEST_STEPS) * share / DENSE_SHARE)
+            )
+            dictionaries = self._dictionaries if share >= DENSE_SHARE else self._dictionaries[:1]
+            solved = agree(sound[a:b], floor[a:b], ceiling[a:b], dictionaries, steps)
             sound[cluster] = solved[cluster - a]
 
 
@@ -156,7 +166,7 @@ REPAIR = Repair(
     scope="local",
     own_params={
         "iterations": Param(
-            250, 10, 2000, "", "effort: heavy clipping gains from more, time grows with it", whole=True
+            500, 10, 2000, "", "effort: time grows with it, beyond the default little is gained", whole=True
         )
     },
     build=build,
