@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from test_training import shake
 from wavemend.errors import InputError
 from wavemend.training.networks import build
+from wavemend.training.networks.duet import parts_of
 
 torch.set_num_threads(1)
 ALL = {"kind": "lattice", "split": 32, "channels": [4, 4, 4], "head": 4, "dilations": [1, 4], "ahead": [0, 5]}
@@ -79,6 +80,18 @@ def test_it_begins_with_the_weights_of_its_parts() -> None:
     assert torch.equal(answers(network, spectra, -0.5), answers(other, spectra, -0.5))
     with pytest.raises(ValueError, match=r"(?s)another network.*another network"):
         network.adopt(build({**SPEECH, "width": 6}, 96, 100.0).state_dict())
+
+
+def test_its_parts_can_be_taken_out_again() -> None:
+    network, spectra = made(), torch.randn(1, 24, 96, 2)
+    for table, weights, part in zip(
+        (ALL, SPEECH), parts_of(network.state_dict()), (network.all, network.speech), strict=True
+    ):
+        alone: Any = build(table, 96, 100.0).eval()
+        assert not torch.equal(answers(alone, spectra, -1.0), answers(part, spectra, -1.0))
+        alone.adopt(weights)
+        assert torch.equal(answers(alone, spectra, -1.0), answers(part, spectra, -1.0))
+    assert parts_of(network.speech.state_dict()) == []
 
 
 @pytest.mark.parametrize(
