@@ -22,13 +22,16 @@ class Streaming(nn.Module):
     bins: int
     lookahead: int = 0
 
-    @abstractmethod
     def adopt(self, weights: Mapping[str, Tensor]) -> None:
         """Begin with the weights of a network like this, or of a smaller one, if this kind can grow.
 
         What is new changes nothing yet.
         Raises ValueError where they do not fit.
         """
+        try:
+            self.load_state_dict(dict(weights))
+        except RuntimeError as error:
+            raise ValueError(f"the weights are of another network ({error})") from None
 
     def hidden(self) -> list[nn.Parameter]:
         """The weight matrices between hidden layers, which Muon trains; AdamW trains the rest."""

@@ -12,7 +12,6 @@ recurrent layers on whole spectra (Westhausen and Meyer, Interspeech 2020), mini
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -83,12 +82,6 @@ class Network(Denoiser):
     def hidden(self) -> list[nn.Parameter]:
         inner = (one for one in self.modules() if isinstance(one, nn.Conv1d) and one is not self.out)
         return [one.get_parameter("weight") for one in inner]
-
-    def adopt(self, weights: Mapping[str, Tensor]) -> None:
-        try:
-            self.load_state_dict(dict(weights))
-        except RuntimeError as error:
-            raise ValueError(f"the weights are of another network ({error})") from None
 
     def forward(
         self, spectrum: Tensor, state: Tensor | None = None, content: Tensor | None = None

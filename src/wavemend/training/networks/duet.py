@@ -49,10 +49,7 @@ class Network(Denoiser):
     def adopt(self, weights: Mapping[str, Tensor]) -> None:
         """Of a duet, or of one of its parts: the first one that they fit."""
         if "share" in weights:
-            try:
-                self.load_state_dict(dict(weights))
-            except RuntimeError as error:
-                raise ValueError(f"the weights are of another network ({error})") from None
+            super().adopt(weights)
             return
         reasons = []
         for part in (self.all, self.speech):

@@ -8,7 +8,6 @@ that is wanted elsewhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -71,12 +70,6 @@ class Network(Listener):
         self.join = nn.Conv2d(third, config.width, (1, config.bands // 8))
         self.look = nn.ModuleList(Cell(config.width, config.width, d, width=1) for d in config.dilations)
         self.out = nn.Conv2d(config.width, 1, 1)
-
-    def adopt(self, weights: Mapping[str, Tensor]) -> None:
-        try:
-            self.load_state_dict(dict(weights))
-        except RuntimeError as error:
-            raise ValueError(f"the weights are of another network ({error})") from None
 
     def forward(self, spectrum: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         memory = Memory(state, keeps=not self.training)

@@ -11,7 +11,6 @@ Related: minimum statistics (Martin, IEEE TSAP 2001), instantaneous frequency by
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -72,12 +71,6 @@ class Network(Examiner):
         self.out = nn.Conv2d(config.width, len(config.kinds), 1)
         self.scale = nn.Parameter(torch.ones(len(config.kinds)), requires_grad=False)
         self.offset = nn.Parameter(torch.zeros(len(config.kinds)), requires_grad=False)
-
-    def adopt(self, weights: Mapping[str, Tensor]) -> None:
-        try:
-            self.load_state_dict(dict(weights))
-        except RuntimeError as error:
-            raise ValueError(f"the weights are of another network ({error})") from None
 
     def forward(self, spectrum: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         memory = Memory(state, keeps=not self.training)
