@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import tiny
 from wavemend.core.types import Format, Samples
+from wavemend.engine.calls import heard
 from wavemend.engine.examining import Examination
 from wavemend.restoration import examine
 
@@ -74,6 +75,16 @@ def test_of_a_long_recording_every_other_five_seconds_are_heard() -> None:
     assert odd[6].odds[1] == pytest.approx(4.0) and odd[7].odds[1] == pytest.approx(4.0)
 
 
+@pytest.mark.parametrize("level", [1e-45, 1e-40, 1e-38, 1e-20, 1.0])
+@pytest.mark.parametrize("other", [1.0, -1.0, -0.999])
+def test_channels_that_cancel_or_are_next_to_nothing_have_a_spectrum(level: float, other: float) -> None:
+    one = (level * np.exp(1j * np.arange(12))).astype(np.complex64)[np.newaxis]
+    with np.errstate(all="raise", under="ignore"):
+        both = heard(np.stack((one, (other * one).astype(np.complex64))))
+    assert np.isfinite(both).all()
+    np.testing.assert_allclose(np.abs(both), np.abs(one) * np.sqrt((1 + other**2) / 2), rtol=1e-3, atol=1e-18)
+
+
 def test_silence_says_nothing() -> None:
     silent = stretches(noise((10.0, 0.3), (10.0, 0.0)))
     assert silent[0].seconds == pytest.approx(10.0, abs=0.1) and silent[1].seconds < 0.1
@@ -106,6 +117,12 @@ def test_what_is_not_likely_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None
 def test_only_the_kinds_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {f.damage for f in found(monkeypatch, noise((10.0, 0.3)), ("wow",))} == set()
     assert {f.damage for f in found(monkeypatch, noise((10.0, 0.3)), ("environment",))} == {"environment"}
+
+
+def test_numbers_that_are_no_sound_are_borne() -> None:
+    examiner = examine.Examiner(Format(44_100, 2), ("coding",))
+    examiner.push(np.float32(1e30) * noise((3.0, 1.0), rate=44_100, channels=2))
+    assert all(0 <= f.confidence <= 1 for f in examiner.finish())
 
 
 def test_of_next_to_nothing_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

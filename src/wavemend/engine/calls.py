@@ -13,6 +13,7 @@ from wavemend.core.card import Card
 from wavemend.core.types import Samples
 
 Spectra = npt.NDArray[np.complex64]
+FAINT = 1e-30
 
 
 class Calls:
@@ -56,5 +57,6 @@ def heard(spectra: Spectra) -> Spectra:
     power = np.mean(spectra.real**2 + spectra.imag**2, axis=0)
     added = spectra.sum(axis=0)
     size = np.abs(added)
-    turn = np.where(size > 0, added / np.where(size > 0, size, 1), 1)
+    audible = size > FAINT  # a quotient of smaller numbers is no phase, and may be infinite
+    turn = np.where(audible, added / np.where(audible, size, 1), 1)
     return np.asarray(np.sqrt(power) * turn, np.complex64)

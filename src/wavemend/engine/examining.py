@@ -17,6 +17,7 @@ STRETCH_S = 10.0
 SEGMENT_S = 5.0  # the network starts anew with each, as it did in its training
 THOROUGH_S = 60.0  # after that only every other segment is heard
 LEAST_S = 3.0  # a last stretch that is shorter belongs to the one before it
+LOUDEST = 100.0  # full scale is 1: what is far above it is no sound, and too much for a network's numbers
 SILENCE = 1e-8  # a frame's power, from which on its odds count
 QUIET = 1e-6  # the same, re the loudest frame so far
 
@@ -55,6 +56,7 @@ class Examination:
     def push(self, block: Samples) -> None:
         """Hear the next samples."""
         self._received += block.shape[1]
+        block = np.clip(block, -LOUDEST, LOUDEST)
         self._calls.push(self._up.push(block) if self._up else block)
         self._listen(self._card.frames_per_call)
 
