@@ -13,9 +13,10 @@ import soxr
 from bench.material import Array, Clip, Material, seed_of
 from bench.report import Cell, Section, Table
 from wavemend.core.types import Finding, Format
-from wavemend.damage import Damage, Detector, damages
+from wavemend.damage import Damage, damages
 from wavemend.repairs import repairs
-from wavemend.restoration.examine import Examiner, learned
+from wavemend.restoration.diagnose import opened
+from wavemend.restoration.examine import learned
 
 NEAR_MS = 2.0
 LIKELY = 0.5
@@ -79,20 +80,11 @@ def found_in(samples: Array, format: Format) -> dict[str, list[Finding]]:
     """By kind, what the whole diagnosis finds."""
     names = [name for name in known() if format.channels >= damages[name].min_channels]
     found: dict[str, list[Finding]] = {name: [] for name in names}
-    detectors: list[Detector] = [d for name in names if (d := _opened(name, format))]
-    unaided = [name for name in names if damages[name].detector is None]
-    if unaided:
-        detectors.append(Examiner(format, unaided))
-    for detector in detectors:
+    for detector in opened(names, format):
         detector.push(samples)
         for finding in detector.finish():
             found[finding.damage].append(finding)
     return found
-
-
-def _opened(name: str, format: Format) -> Detector | None:
-    detector = damages[name].detector
-    return detector(format) if detector else None
 
 
 def _for(clip: Clip) -> dict[str, Damage]:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavemend.core import ar, ringing
+from wavemend.core.recent import Recent
 from wavemend.core.types import Samples
 
 Floats = npt.NDArray[np.float64]
@@ -83,9 +84,7 @@ def residual(samples: Samples, a: Floats, frame: int) -> Samples:
     return np.asarray(ar.residual(cut, a.astype(np.float32)).reshape(channels, -1)[:, :count], np.float32)
 
 
-KEPT = 3
-_Analysis = tuple[Samples, int, Floats, Samples]
-_last: list[_Analysis] = []
+_recent: Recent[tuple[Floats, Samples]] = Recent()
 
 
 def analyse(samples: Samples, rate: int) -> tuple[Floats, Samples]:
@@ -94,14 +93,13 @@ def analyse(samples: Samples, rate: int) -> tuple[Floats, Samples]:
     The last few answers are kept: clicks and crackle are looked for in the same windows,
     one after the other. Neither array may be written to.
     """
-    for known, known_rate, a, error in _last:
-        if known_rate == rate and np.array_equal(known, samples):
-            return a, error
+    return _recent.answer(samples, rate, lambda: _analyse(samples, rate))
+
+
+def _analyse(samples: Samples, rate: int) -> tuple[Floats, Samples]:
     frame = frame_length(rate)
     a = models(samples, frame)
-    error = residual(samples, a, frame)
-    _last[:] = [*_last[-KEPT + 1 :], (samples.copy(), rate, a, error)]
-    return a, error
+    return a, residual(samples, a, frame)
 
 
 def peaks(samples: Samples, rate: int) -> tuple[Samples, int]:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavemend.core import ar, impulses
+from wavemend.core.recent import Recent
 from wavemend.core.types import Samples
 
 Floats = npt.NDArray[np.float64]
@@ -40,8 +41,7 @@ class Specks:
     left_db: Floats
 
 
-KEPT = 3
-_last: list[tuple[Samples, int, float, Specks]] = []
+_recent: Recent[Specks] = Recent()
 
 
 def find(samples: Samples, rate: int, ratio: float) -> Specks:
@@ -49,12 +49,7 @@ def find(samples: Samples, rate: int, ratio: float) -> Specks:
 
     The last few answers are kept, as by `impulses.analyse`, and may not be written to.
     """
-    for known, known_rate, known_ratio, found in _last:
-        if known_rate == rate and known_ratio == ratio and np.array_equal(known, samples):
-            return found
-    found = _find(samples, rate, ratio)
-    _last[:] = [*_last[-KEPT + 1 :], (samples.copy(), rate, ratio, found)]
-    return found
+    return _recent.answer(samples, (rate, ratio), lambda: _find(samples, rate, ratio))
 
 
 def _find(samples: Samples, rate: int, ratio: float) -> Specks:

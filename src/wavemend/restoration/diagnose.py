@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from wavemend.core.hook import Event, Hook, silent
 from wavemend.core.reader import Reader
-from wavemend.core.types import Finding
+from wavemend.core.types import Finding, Format
 from wavemend.damage import Detector, damages
 from wavemend.restoration.examine import Examiner, learned
 
@@ -18,15 +18,7 @@ def diagnose(
 
     Raises InputError for an unknown kind.
     """
-    names = list(damages) if kinds is None else list(kinds)
-    detectors: list[Detector] = [
-        open_detector(reader.format)
-        for kind in (damages[name] for name in names)
-        if (open_detector := kind.detector) and reader.format.channels >= kind.min_channels
-    ]
-    unaided = learned([name for name in names if damages[name].detector is None])
-    if unaided:
-        detectors.append(Examiner(reader.format, unaided))
+    detectors = opened(list(damages) if kinds is None else kinds, reader.format)
     done = 0
     for block in reader.blocks():
         for detector in detectors:
@@ -37,6 +29,19 @@ def diagnose(
     for detector in detectors:
         found.extend(detector.finish())
     return in_order(found)
+
+
+def opened(kinds: Collection[str], format: Format) -> list[Detector]:
+    """Detectors of these kinds for a recording, one for all that the network alone looks for."""
+    detectors: list[Detector] = [
+        open_detector(format)
+        for kind in (damages[name] for name in kinds)
+        if (open_detector := kind.detector) and format.channels >= kind.min_channels
+    ]
+    unaided = learned([name for name in kinds if damages[name].detector is None])
+    if unaided:
+        detectors.append(Examiner(format, unaided))
+    return detectors
 
 
 def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:

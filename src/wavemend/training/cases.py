@@ -239,6 +239,11 @@ class Cases:
     ) -> None:
         self.bank, self.settings, self.kinds, self.seed, self.split = bank, settings, kinds, seed, split
 
+    @property
+    def seconds(self) -> float:
+        """The length of each."""
+        return self.settings.seconds
+
     def __getitem__(self, index: int) -> Case:
         rng = np.random.default_rng([self.seed, index])
         return render(self.bank, draw(self.bank, self.settings, rng, self.split))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +79,25 @@ class Cell(nn.Module):
             start = self.frames - self.ahead
             y = y + whole[:, :, start : start + count]
         return y
+
+
+def descent(into: int, channels: tuple[int, int, int]) -> nn.ModuleList:
+    """Cells over time and bands, three times to half as many bands."""
+    first, second, third = channels
+    return nn.ModuleList(
+        (
+            Cell(into, first, stride=2),
+            Cell(first, first),
+            Cell(first, second, stride=2),
+            Cell(second, second, dilation=2),
+            Cell(second, third, stride=2),
+        )
+    )
+
+
+def outlook(width: int, dilations: Sequence[int]) -> nn.ModuleList:
+    """Cells over time alone, ever farther back."""
+    return nn.ModuleList(Cell(width, width, dilation, width=1) for dilation in dilations)
 
 
 def minimum(power: Tensor, frames: float, memory: Memory) -> Tensor:

@@ -18,6 +18,10 @@ Batch = dict[str, Any]
 class Examples(Protocol):
     """Examples by index, always the same one for the same index."""
 
+    @property
+    def seconds(self) -> float:
+        """The length of each."""
+
     def item(self, index: int, frames: Frames) -> dict[str, Any]:
         """One as arrays by name, to be stacked in a batch; `mixture` is what the network hears."""
 

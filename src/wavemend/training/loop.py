@@ -21,7 +21,6 @@ from wavemend.training.average import Average
 from wavemend.training.bank import Bank
 from wavemend.training.feed import Feed
 from wavemend.training.muon import Muon
-from wavemend.training.network import Examiner
 from wavemend.training.networks.duet import parts_of
 from wavemend.training.recipe import Recipe, Run
 from wavemend.training.task import examples_of, task_of
@@ -73,15 +72,10 @@ class Training:
             Muon(hidden, lr=run.rate, weight_decay=run.weight_decay),
         )
         examples = examples_of(recipe, bank, recipe.seed, "train", self.network)
+        self._example_s = examples.seconds
         self.feed = Feed(examples, recipe.frames, run.batch, run.workers, self.team)
         self.progress = Progress()
         self._forward: Callable[..., Any] = torch.compile(self.network) if run.compile else self.network
-
-    @property
-    def _example_s(self) -> float:
-        """The length of an example: of a case, or of a scene."""
-        examines = isinstance(self.network, Examiner)
-        return self.recipe.cases.seconds if examines else self.recipe.scenes.seconds
 
     @property
     def hours_of_sound(self) -> float:

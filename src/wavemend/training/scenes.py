@@ -304,6 +304,11 @@ class Scenes:
     def __init__(self, bank: Bank, settings: Settings, seed: int, split: str = "train") -> None:
         self.bank, self.settings, self.seed, self.split = bank, settings, seed, split
 
+    @property
+    def seconds(self) -> float:
+        """The length of each."""
+        return self.settings.seconds
+
     def drawn(self, index: int) -> dict[str, Any]:
         """What example `index` is made of, as plain data."""
         if not 0 <= index < math.inf:

@@ -37,6 +37,14 @@ class Task(ABC):
         device = self._device.type
         return torch.autocast(device, dtype=torch.bfloat16, enabled=device != "cpu" or has_bfloat16())
 
+    def _odds(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> Tensor:
+        """What a network that only listens makes of a batch."""
+        heard = self._transform.analyse(batch["mixture"].to(self._device))
+        with self._cheap():
+            odds, _ = called(heard)
+        answer: Tensor = odds.float()
+        return answer
+
     @abstractmethod
     def costs(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> dict[str, Tensor]:
         """The loss of a batch, `total`, and its parts by name; `called` is the network, or it compiled."""
@@ -73,10 +81,8 @@ class Listening(Task):
 
     def costs(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> dict[str, Tensor]:
         """Binary cross entropy over frames in which something wanted sounds."""
-        heard = self._transform.analyse(batch["mixture"].to(self._device))
-        with self._cheap():
-            odds, _ = called(heard)
-        total = log_odds_loss(odds.float(), batch["kind"], batch["silent"].to(self._device))
+        odds = self._odds(batch, called)
+        total = log_odds_loss(odds, batch["kind"], batch["silent"].to(self._device))
         return {"total": total}
 
 
@@ -89,11 +95,9 @@ class Examining(Task):
 
     def costs(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> dict[str, Tensor]:
         """See loss_of."""
-        heard = self._transform.analyse(batch["mixture"].to(self._device))
-        with self._cheap():
-            odds, _ = called(heard)
+        odds = self._odds(batch, called)
         holds, counts = (batch[name].to(self._device) for name in ("holds", "counts"))
-        return {"total": loss_of(odds.float(), holds, counts)}
+        return {"total": loss_of(odds, holds, counts)}
 
     def finish(self, network: Streaming) -> dict[str, float]:
         return self._examined.calibrate(network, self._device)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wavemend.training.cells import Cell, Memory
+from wavemend.training.cells import Memory, descent, outlook
 from wavemend.training.network import Listener
 
 QUIET = 1e-10
@@ -35,7 +35,9 @@ class Config:
 
 
 def ear_bands(bins: int, rate: float, bands: int) -> Tensor:
-    """Triangles on the mel scale, each of sum 1, (bins, bands)."""
+    """Triangles on the mel scale, each of sum 1, (bins, bands). ValueError unless 8 divides `bands`."""
+    if bands % 8:
+        raise ValueError("the number of bands must be divisible by 8")
     low, high = (math.log10(1 + hz / 700) for hz in (LOW_HZ, min(HIGH_HZ, rate / 2)))
     edges = 700 * (10 ** torch.linspace(low, high, bands + 2) - 1)
     width = rate / 2 / bins
@@ -54,21 +56,10 @@ class Network(Listener):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.bins = config.bins
-        if config.bands % 8:
-            raise ValueError("the number of bands must be divisible by 8")
         self.register_buffer("bands", ear_bands(config.bins, config.rate, config.bands), persistent=False)
-        first, second, third = config.channels
-        self.steps = nn.ModuleList(
-            (
-                Cell(1, first, stride=2),
-                Cell(first, first),
-                Cell(first, second, stride=2),
-                Cell(second, second, dilation=2),
-                Cell(second, third, stride=2),
-            )
-        )
-        self.join = nn.Conv2d(third, config.width, (1, config.bands // 8))
-        self.look = nn.ModuleList(Cell(config.width, config.width, d, width=1) for d in config.dilations)
+        self.steps = descent(1, config.channels)
+        self.join = nn.Conv2d(config.channels[-1], config.width, (1, config.bands // 8))
+        self.look = outlook(config.width, config.dilations)
         self.out = nn.Conv2d(config.width, 1, 1)
 
     def forward(self, spectrum: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wavemend.training.cells import Cell, Memory, minimum
+from wavemend.training.cells import Memory, descent, minimum, outlook
 from wavemend.training.network import Examiner
 from wavemend.training.networks.ear import QUIET, ear_bands
 
@@ -51,23 +51,12 @@ class Network(Examiner):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config, self.bins, self.kinds = config, config.bins, config.kinds
-        if config.bands % 8:
-            raise ValueError("the number of bands must be divisible by 8")
         self.register_buffer("bands", ear_bands(config.bins, config.rate, config.bands), persistent=False)
         hz = torch.arange(config.bins) * (config.rate / 2 / config.bins)
         self.register_buffer("hz", hz, persistent=False)
-        first, second, third = config.channels
-        self.steps = nn.ModuleList(
-            (
-                Cell(FEATURES, first, stride=2),
-                Cell(first, first),
-                Cell(first, second, stride=2),
-                Cell(second, second, dilation=2),
-                Cell(second, third, stride=2),
-            )
-        )
-        self.join = nn.Conv2d(third, config.width, (1, config.bands // 8))
-        self.look = nn.ModuleList(Cell(config.width, config.width, d, width=1) for d in config.dilations)
+        self.steps = descent(FEATURES, config.channels)
+        self.join = nn.Conv2d(config.channels[-1], config.width, (1, config.bands // 8))
+        self.look = outlook(config.width, config.dilations)
         self.out = nn.Conv2d(config.width, len(config.kinds), 1)
         self.scale = nn.Parameter(torch.ones(len(config.kinds)), requires_grad=False)
         self.offset = nn.Parameter(torch.zeros(len(config.kinds)), requires_grad=False)
