@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -54,6 +56,25 @@ def test_gains_are_shares_and_bands_share_one() -> None:
     assert float(gains.min()) >= 0 and float(gains.max()) <= 1
     high = gains[:, :, 32:, 0].unflatten(2, (4, 16))
     assert torch.equal(high, high[..., :1].expand_as(high))
+
+
+def test_a_network_that_grew_wider_begins_as_the_one_it_grew_from() -> None:
+    small, wide = shaken(), Network(replace(SMALL, width=12)).eval()
+    wide.adopt(small.state_dict())
+    spectra = torch.randn(1, 24, 96, 2)
+    content = torch.tensor([[-1.0]])
+    with torch.no_grad():
+        before, after = small(spectra, None, content)[0], wide(spectra, None, content)[0]
+    torch.testing.assert_close(after, before, atol=1e-5, rtol=0)
+    out = wide.out(torch.randn(1, 12, 5)).sum()
+    out.backward()
+    assert wide.out.weight.grad is not None and bool(
+        wide.out.weight.grad[:, 8:].any()
+    )  # and goes on to learn
+    with pytest.raises(ValueError, match="do not fit"):
+        small.adopt(wide.state_dict())
+    with pytest.raises(ValueError, match="another network"):
+        wide.adopt({**small.state_dict(), "more": torch.zeros(1)})
 
 
 def test_muon_trains_all_but_the_answers() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soxr
 import torch
 from hypothesis import given
 from hypothesis import settings as limits
@@ -20,8 +21,17 @@ from wavemend.damage import damages
 from wavemend.errors import InputError
 from wavemend.training import cases, examined
 from wavemend.training.cases import ORDER, Cases, Settings
+from wavemend.training.cells import Memory
 from wavemend.training.networks import build
-from wavemend.training.networks.examiner import MOVES, Config, Network
+from wavemend.training.networks.examiner import (
+    AGREED,
+    LEVELS,
+    MOVES,
+    SWINGS,
+    SWINGS_HZ,
+    Config,
+    Network,
+)
 from wavemend.training.recipe import read_recipe
 
 torch.set_num_threads(1)
@@ -51,22 +61,79 @@ def test_it_does_not_mind_how_its_frames_are_cut(cuts: list[int]) -> None:
     assert made(torch.randn(2, 7, 96, 2))[0].shape == (2, 7, len(KINDS))
 
 
+def spectra_of(sound: Any) -> torch.Tensor:
+    cut = np.lib.stride_tricks.sliding_window_view(np.asarray(sound, np.float32), 1920)[::960]
+    return torch.view_as_real(torch.fft.rfft(torch.from_numpy(cut * FRAMES.analysis)))[None, :, :-1].float()
+
+
+def risen(share: float, partials: range) -> Any:
+    """Partials that all rise by `share` from frame to frame, one second."""
+    time = np.arange(48_000) / 48_000
+    turns = time + share * 50 / 2 * time**2
+    return sum(np.sin(2 * np.pi * hz * turns + hz) for hz in partials)
+
+
 @pytest.mark.parametrize("share", [1e-4, 5e-4])
 def test_a_change_of_speed_is_seen_in_the_phases(share: float) -> None:
-    """Partials that all rise by `share` from frame to frame are seen to, in every band that has one."""
-    made = Network(Config(KINDS))
-    time = np.arange(48_000) / 48_000
-    turns = time + share * 50 / 2 * time**2  # the speed rises by `share` each 20 ms
-    sound = sum(np.sin(2 * np.pi * hz * turns + hz) for hz in range(300, 4000, 300)).astype(np.float32)
-    cut = np.lib.stride_tricks.sliding_window_view(sound, 1920)[::960] * FRAMES.analysis
-    spectra = torch.view_as_real(torch.fft.rfft(torch.from_numpy(cut)))[None, :, :-1].float()
-    from wavemend.training.cells import Memory
-
-    moves = made._moves(spectra, Memory(None))[0, 5:].mean(dim=0).atanh() / MOVES
+    """It is seen in every band that has a partial."""
+    made, spectra = Network(Config(KINDS)), spectra_of(risen(share, range(300, 4000, 300)))
+    moves = made._moves(spectra, Memory(None))[0][0, 5:].mean(dim=0).atanh() / MOVES
     loud = (spectra.square().sum(dim=3)[0] @ made.bands).mean(dim=0)
     heard = moves[loud > loud.max() / 10]
     assert len(heard) > 10
     assert float((heard / share - 1).abs().median()) < 0.25
+
+
+@pytest.mark.parametrize("share", [-4e-4, 2e-4])
+def test_most_bands_outvote_a_voice_that_glides_the_other_way(share: float) -> None:
+    """What they agree on is told, and with less agreement than without the voice."""
+    made = Network(Config(KINDS))
+    alone = risen(share, range(300, 4000, 300))
+    voice = 3 * risen(-4 * share, range(430, 900, 430))
+    agreed = [made._moves(spectra_of(s), Memory(None))[1][0, 5:].mean(dim=0) for s in (alone, alone + voice)]
+    for told in agreed:
+        assert float((told[4].atanh() * AGREED[1] / share - 1).abs()) < 0.3
+    assert float(agreed[0][5]) > float(agreed[1][5])
+
+
+@pytest.mark.parametrize("hz", [0.6, 1.3, 4.0])
+def test_a_course_that_swings_is_told_by_its_rate(hz: float) -> None:
+    made, time = Network(Config(KINDS)), torch.arange(500) / 50
+    rates = torch.linspace(*SWINGS_HZ, SWINGS)
+    noise = torch.randn(1, 500)
+    shares = [
+        made._swings(course, Memory(None))[0, -100:, :SWINGS].mean(dim=0)
+        for course in (0.3 * noise, 0.3 * noise + 0.5 * torch.sin(2 * torch.pi * hz * time + 1)[None])
+    ]
+    assert int(shares[1].argmax()) == int((rates - hz).abs().argmin())
+    assert float(shares[1].max()) > 3 * float(shares[0].max())
+
+
+@limits(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**31), level=st.floats(-60, 0))
+def test_samples_are_had_back_from_spectra_and_their_heights_do_not_depend_on_level(
+    seed: int, level: float
+) -> None:
+    made = Network(Config(KINDS))
+    sound = np.random.default_rng(seed).normal(0, 0.1, 9600).astype(np.float32)
+    sound = np.asarray(soxr.resample(soxr.resample(sound, 48_000, 24_000), 24_000, 48_000))[:9600]
+    spectra = spectra_of(sound)
+    had = made._samples(spectra)
+    kept = sound[4 * 960 : 4 * 960 + 1920][480:1440:8]
+    np.testing.assert_allclose(had[0, 4].numpy(), kept, atol=2e-3)
+    spread, softer = (made._spread(s, Memory(None)) for s in (spectra, spectra * 10 ** (level / 20)))
+    if level > -30:
+        torch.testing.assert_close(spread, softer, atol=0.05, rtol=0)
+
+
+def test_saturated_samples_crowd_below_the_highest() -> None:
+    made = Network(Config(KINDS))
+    sound = np.random.default_rng(1).normal(0, 0.3, 48_000)
+    plain, driven = (
+        made._spread(spectra_of(s), Memory(None))[0, 10:].mean(dim=0) for s in (sound, np.tanh(4 * sound))
+    )
+    top = slice(int(0.7 / 1.2 * LEVELS), int(1.0 / 1.2 * LEVELS))
+    assert float(driven[top].mean() - plain[top].mean()) > 0.1
 
 
 @limits(max_examples=20, deadline=None)

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import soundfile
 import torch
@@ -30,6 +32,7 @@ from wavemend.training import command, loop, losses
 from wavemend.training.alone import alone
 from wavemend.training.bank import Bank, Origin
 from wavemend.training.export import export
+from wavemend.training.half import halve
 from wavemend.training.networks import build
 from wavemend.training.networks.lattice import Config, Network
 from wavemend.training.recipe import Run, read_recipe
@@ -375,6 +378,20 @@ def test_no_export_without_a_complete_card(
     with pytest.raises(InputError, match=says):
         export(**given_to_export(trained) | lacking, folder=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_holds_its_large_tensors_in_half_and_says_nearly_the_same(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    layers = torch.nn.Sequential(torch.nn.Linear(48, 64), torch.nn.Tanh(), torch.nn.Linear(64, 3)).eval()
+    given, path = torch.randn(5, 48), tmp_path / "layers.onnx"
+    torch.onnx.export(layers, (given,), str(path), input_names=["given"], opset_version=17, dynamo=False)
+    size, wanted = path.stat().st_size, layers(given).detach().numpy()
+    halve(path)
+    assert path.stat().st_size < size - 48 * 64 * 1.5
+    tensors = {t.name: t.data_type for t in onnx.load(str(path)).graph.initializer}
+    assert sorted(tensors.values()).count(onnx.TensorProto.FLOAT16) == 1  # the small ones are as they were
+    (answer,) = onnxruntime.InferenceSession(str(path)).run(None, {"given": given.numpy()})
+    assert 0 < np.abs(answer - wanted).max() < 2e-3
 
 
 def test_no_export_where_the_file_computes_something_else(trained: Path, tmp_path: Path) -> None:

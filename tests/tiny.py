@@ -160,3 +160,34 @@ def reference(
         out[:, t * frames.hop : t * frames.hop + frames.n_fft] += sound[:, t]
     lead = frames.n_fft - frames.hop
     return out[:, lead : lead + n]
+
+
+def weigher(folder: Path, name: str = "weigher", reach: int = 6) -> Path:
+    """NAME.onnx and NAME.json of a network that weighs: gains are over / (over + 1), cell by cell."""
+    changes: dict[str, Any] = {
+        "name": name,
+        "task": "weigh",
+        "n_fft": 1920,
+        "hop": 960,
+        "synthesis": 1920,
+        "frames_per_call": 1,
+        "lookahead_frames": reach,
+        "state_size": 0,
+    }
+    shape = (1, "frames", "bins")
+    graph = helper.make_graph(
+        [
+            helper.make_node("Add", ["over", "one"], ["both"]),
+            helper.make_node("Div", ["over", "both"], ["gains"]),
+        ],
+        name,
+        [helper.make_tensor_value_info("over", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("gains", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(np.float32(1), "one")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    checker.check_model(model)
+    path = folder / f"{name}.onnx"
+    save(model, path)
+    write_card(path.with_suffix(".json"), card(file_sha256(path), **changes))
+    return path

@@ -17,7 +17,7 @@ from wavemend.core.jsonable import from_plain, to_plain
 from wavemend.core.text import write_text
 from wavemend.errors import InputError
 
-ANSWERS = {"denoise": "mask", "content": "odds", "examine": "odds"}
+ANSWERS = {"denoise": "mask", "content": "odds", "examine": "odds", "weigh": "gains"}
 """What a network is for, and what it gives (engine.model)."""
 
 
@@ -48,9 +48,10 @@ class Card:
     `sample_rate`, `n_fft`, `hop` and `synthesis` are those of its core.frames.Frames, of which it
     takes `frames_per_call` at once, and if it is `told`, what belongs to the recording besides; a mask
     that comes out belongs to the frame `lookahead_frames` earlier. `parameters` counts its weights,
-    `state_size` the numbers it carries from call to call. `recipe` is the whole experiment as text,
-    `figures` what was measured, by name. `sha256` is
-    that of the .onnx file. `kinds` are the damages that an examiner's answers are about, in order.
+    `state_size` the numbers it carries from call to call. One that weighs hears whole stretches,
+    `lookahead_frames` to both sides of each frame, and carries nothing. `recipe` is the whole
+    experiment as text, `figures` what was measured, by name. `sha256` is that of the .onnx file.
+    `kinds` are the damages that an examiner's answers are about, in order.
     """
 
     name: str
@@ -83,7 +84,8 @@ class Card:
             raise InputError("sample_rate, n_fft, hop and synthesis must be at least 1")
         if self.bins != self.frames.bins:
             raise InputError(f"bins is {self.bins}; frames of {self.n_fft} samples have {self.frames.bins}")
-        if min(self.frames_per_call, self.state_size) < 1 or self.lookahead_frames < 0:
+        least = self.state_size + (self.task == "weigh")
+        if min(self.frames_per_call, least) < 1 or self.lookahead_frames < 0:
             raise InputError("frames_per_call and state_size must be at least 1, lookahead_frames at least 0")
         if bool(self.kinds) != (self.task == "examine"):
             raise InputError("kinds belong to an examiner, and to no other")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from math import ceil
 
 import numpy as np
+import numpy.typing as npt
 from scipy import fft
 
 from wavemend.core.blocks import Queue
@@ -107,6 +108,32 @@ class Difference:
         return out[:, skip:]
 
 
+class Course:
+    """What belonged to the recording, as the network was told call by call; between calls, straight lines."""
+
+    def __init__(self, content: Callable[[int], float], late: int, call: int, scale: float) -> None:
+        self._content, self._late, self._call, self._scale = content, late, call, scale
+        self._at: list[float] = [-float(late) - 1]
+        self._values = [0.0]
+
+    def __call__(self, sample: int) -> float:
+        """What belongs to it around a call's first sample, at the network's rate; written down too."""
+        told = self._content(sample)
+        if len(self._at) == 1:
+            self._values = [told]
+        self._at.append((sample - self._late + self._call) * self._scale)
+        self._values.append(told)
+        return told
+
+    def speech(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """How surely speech is alone, 0 to 1, for the recording's samples start to stop; asked in order."""
+        place = np.arange(start, stop)
+        shares = np.interp(place, self._at, np.clip(np.negative(self._values), 0, 1))
+        passed = max(int(np.searchsorted(self._at, start)) - 1, 0)
+        del self._at[:passed], self._values[:passed]
+        return np.asarray(shares, np.float32)
+
+
 class Masked:
     """The stream that a network makes of a recording. Its noise is lowered by `floor_db` at most.
 
@@ -120,8 +147,14 @@ class Masked:
     ) -> None:
         self._dry, self._waits = Queue(format.channels), Queue(format.channels)
         self._ear = Ear(ear, format.channels, AHEAD_S * (model.card.lookahead_frames > 0)) if ear else None
-        told = self._ear.content if self._ear else lambda sample: content
-        self._difference = Difference(model, format.channels, 10 ** (-floor_db / 20), told)
+        card = model.card
+        self.course = Course(
+            self._ear.content if self._ear else lambda sample: content,
+            card.lookahead_frames * card.hop,
+            card.frames_per_call * card.hop,
+            format.sample_rate / card.sample_rate,
+        )
+        self._difference = Difference(model, format.channels, 10 ** (-floor_db / 20), self.course)
         call, delay = self._difference.call, self._difference.delay
         if self._ear:
             delay += self._ear.ahead

@@ -10,6 +10,11 @@ What a network takes and gives, in calls that follow each other, as float32:
     odds      (1, frames_per_call, kinds)    out  an examiner's: log odds of each kind of damage on its card
     next_state (1, state_size)               out
 
+One that weighs has no state, and takes stretches of any even length and of bins divisible by 4:
+
+    over      (1, frames, bins)              in   power over that of steady noise
+    gains     (1, frames, bins)              out  the share of each cell that is more than noise, 0 to 1
+
 An answer belongs to the frame that came in `lookahead_frames` earlier. Nothing of ONNX Runtime is
 loaded before a network is run.
 """
@@ -35,7 +40,7 @@ Values = npt.NDArray[np.float32]
 
 
 def shapes(card: Card) -> dict[str, list[int]]:
-    """Of all that networks take and give, by name."""
+    """Of all that networks with a state take and give, by name."""
     cells, state = [1, card.frames_per_call, card.bins, 2], [1, card.state_size]
     odds = [*cells[:2], len(card.kinds)] if card.kinds else cells[:2]
     return {
@@ -46,6 +51,19 @@ def shapes(card: Card) -> dict[str, list[int]]:
         "odds": odds,
         "next_state": state,
     }
+
+
+def weighed(model: Model, over: Values) -> Values:
+    """The gains of a stretch from a network that weighs, (frames, bins) both.
+
+    InputError where it gives what is no number.
+    """
+    frames, bins = over.shape
+    padded = np.pad(over, ((0, -frames % 2), (0, -bins % 4)), mode="edge")
+    (gains,) = model.session.run(("gains",), {"over": padded[np.newaxis]})
+    if gains.shape != (1, *padded.shape) or not np.isfinite(gains).all():
+        raise InputError(f"{model.path}: the model gave no gains of finite numbers, {padded.shape}")
+    return np.asarray(gains[0, :frames, :bins], np.float32)
 
 
 class Running:
@@ -129,6 +147,11 @@ class Model:
         return session
 
     def _check(self, session: Any) -> None:
+        if self.card.task == "weigh":
+            names = [one.name for one in (*session.get_inputs(), *session.get_outputs())]
+            if names != ["over", "gains"]:
+                raise InputError(f"{self.path}: it has {', '.join(names)}; by its card it has over, gains")
+            return
         shape, answer = shapes(self.card), ANSWERS[self.card.task]
         inputs = ["spectrum", "state"]
         if self.card.told:

@@ -16,11 +16,13 @@ from wavemend.core.blocks import Window
 from wavemend.core.floors import FloorFinder
 from wavemend.core.noise import FloorTracker, band_bins, shape_at
 from wavemend.core.types import Format, Samples
+from wavemend.engine.model import Model, weighed
 from wavemend.engine.stream import Chunked
 
 Powers = npt.NDArray[np.float32]
 
 FRAMES_PER_CHUNK = 48
+LONG_CHUNK = 96  # with a network, which looks farther around
 WIDE = 4  # frames and bins to each side that decide whether anything but noise is there
 OVERSUBTRACTION = 1.5
 TRACKING_S = 6.0
@@ -31,7 +33,7 @@ class Wiener(Chunked):
 
     `floors` is the density of the noise in dB at BANDS_HZ, (channels, bands), or None
     to find it along the way, from what came before. `smoothing` is how many neighbours to each side the
-    averages take in.
+    averages take in. With a `model` that weighs, its gains take the place of the two passes.
     """
 
     def __init__(
@@ -40,12 +42,15 @@ class Wiener(Chunked):
         floors: npt.NDArray[np.float64] | None,
         n_fft: int,
         floor_db: float,
-        smoothing: int,
+        smoothing: int = 1,
+        model: Model | None = None,
     ) -> None:
         self._hop = hop = n_fft // 2
-        self._context = max(WIDE, smoothing) + smoothing
+        self._model = model
+        self._context = model.card.lookahead_frames if model else max(WIDE, smoothing) + smoothing
         edge = (self._context + 1) * hop
-        super().__init__(format, hop=FRAMES_PER_CHUNK * hop, left=edge, right=edge)
+        per_chunk = LONG_CHUNK if model else FRAMES_PER_CHUNK
+        super().__init__(format, hop=per_chunk * hop, left=edge, right=edge)
         self._n_fft, self._least = n_fft, np.float32(10 ** (-floor_db / 20))
         self._window = np.sin(np.pi * np.arange(n_fft) / n_fft).astype(np.float32)
         binomial = np.array([1.0])
@@ -93,6 +98,8 @@ class Wiener(Chunked):
         wide = np.maximum(wide, np.float32(1e-20))  # running sums leave rounding, also below 0
         floor = (self._tracker.floor(wide) if known is None else known.astype(np.float32))[:, np.newaxis]
         over = power / floor
+        if self._model:
+            return np.maximum(weighed(self._model, np.mean(over, axis=0)), self._least)
         near = self._average(over)
         sound = np.maximum(1 - OVERSUBTRACTION / near, 0)
         sound *= np.clip((wide / floor - 1.2) * 2, 0, 1)

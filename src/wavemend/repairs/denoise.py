@@ -27,6 +27,7 @@ Models:   `wavemend list` says what each network is, how long a sample waits in 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,7 @@ import numpy.typing as npt
 from wavemend.core.noise import BANDS_HZ, frame_length
 from wavemend.core.params import Choice, Options, Param
 from wavemend.core.types import Finding, Format
+from wavemend.engine.choosing import Chosen
 from wavemend.engine.masking import Masked
 from wavemend.engine.model import SUFFIX, Model, models
 from wavemend.engine.stream import Stream
@@ -45,7 +47,8 @@ CLASSIC = "classic"
 BEST = "studio"  # for files, where a sample may wait
 ALONE = ("model", CLASSIC)
 EAR = "ear"
-OTHERS = (EAR, "examiner")  # networks that are no denoisers
+GRAIN = "grain"
+OTHERS = (EAR, GRAIN, "examiner")  # networks that are no denoisers by themselves
 NAMES = (*(name for name in models() if name not in OTHERS), CLASSIC)  # no card is read before it is needed
 TOLD = {"speech": -1.0, "any": 0.0, "music": 1.0}
 HEARD = "auto"
@@ -53,16 +56,19 @@ HEARD = "auto"
 
 def build(format: Format, findings: Sequence[Finding], options: Options) -> Stream:
     """One stream for all channels."""
-    if options["model"] != CLASSIC:
-        model, ear = networks(options)
-        return Masked(format, model, options["floor_db"], TOLD.get(options["content"], 0.0), ear)
-    return Wiener(
-        format,
-        floors_of(format, findings),
-        n_fft=frame_length(format.sample_rate, options["window_ms"]),
-        floor_db=options["floor_db"],
-        smoothing=options["smoothing"],
-    )
+    floors = floors_of(format, findings)
+    if options["model"] == CLASSIC:
+        n_fft = frame_length(format.sample_rate, options["window_ms"])
+        return Wiener(format, floors, n_fft, options["floor_db"], options["smoothing"])
+    used = networks(options)
+    floor_db, told = options["floor_db"], TOLD.get(options["content"], 0.0)
+    masked = Masked(format, used.denoiser, floor_db, told, used.ear)
+    if used.grain is None:
+        return masked
+    card = used.grain.card
+    n_fft = 2 * round(format.sample_rate * card.hop / card.sample_rate)
+    steady = Wiener(format, floors, n_fft, floor_db, model=used.grain)
+    return steady if used.ear is None else Chosen(format, masked, steady, masked.course.speech)
 
 
 def floors_of(format: Format, findings: Sequence[Finding]) -> npt.NDArray[np.float64] | None:
@@ -86,8 +92,17 @@ def floors_of(format: Format, findings: Sequence[Finding]) -> npt.NDArray[np.flo
     return np.array(rows)
 
 
-def networks(options: Options) -> tuple[Model, Model | None]:
-    """The denoiser, and the ear where that is to tell it what belongs to the recording.
+@dataclass(frozen=True)
+class Networks:
+    """A denoiser, an ear that tells it what belongs to the recording, and who takes over beside music."""
+
+    denoiser: Model
+    ear: Model | None = None
+    grain: Model | None = None
+
+
+def networks(options: Options) -> Networks:
+    """What the options need. A denoiser that looks ahead, and is told, leaves all but speech to `grain`.
 
     InputError where the model is no denoiser, and where it is told what it cannot hear.
     """
@@ -96,17 +111,22 @@ def networks(options: Options) -> tuple[Model, Model | None]:
         raise InputError(f"denoise: the model {model.card.name} is for '{model.card.task}'")
     if content in ("speech", "music") and not model.card.told:
         raise InputError(f"denoise: {model.card.name} cannot be told the content; leave out --content")
-    if content != HEARD or not model.card.told or EAR not in models():
-        return model, None
-    ear = Model.load(EAR)
-    return model, ear if ear.card.sample_rate == model.card.sample_rate else None
+    if not model.card.told:
+        return Networks(model)
+    ear = Model.load(EAR) if content == HEARD and EAR in models() else None
+    if ear is not None and ear.card.sample_rate != model.card.sample_rate:
+        ear = None
+    asked = content in ("any", "music") or ear is not None
+    patient = model.card.lookahead_frames > 0 and asked and GRAIN in models()
+    return Networks(model, ear, Model.load(GRAIN) if patient else None)
 
 
 def rests_on(options: Options) -> dict[str, str]:
     """The weights; InputError unless they are there, with the card that belongs to them."""
     if options["model"] == CLASSIC:
         return {}
-    cards = [model.card for model in networks(options) if model]
+    used = networks(options)
+    cards = [model.card for model in (used.denoiser, used.ear, used.grain) if model]
     return {f"model {card.name}": f"{card.version}, sha256 {card.sha256}" for card in cards}
 
 

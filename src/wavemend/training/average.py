@@ -6,18 +6,18 @@ import copy
 
 import torch
 
-from wavemend.training.network import Streaming
+from wavemend.training.network import Learner
 
 
 class Average:
     """`network` holds the averaged weights; young averages forget quickly."""
 
-    def __init__(self, network: Streaming, keep: float) -> None:
+    def __init__(self, network: Learner, keep: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self._keep = keep
 
     @torch.no_grad()
-    def take(self, network: Streaming, step: int) -> None:
+    def take(self, network: Learner, step: int) -> None:
         """Take in the weights after so many steps."""
         keep = min(self._keep, (1 + step) / (10 + step))
         for own, new in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):

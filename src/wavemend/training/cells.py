@@ -115,3 +115,18 @@ def minimum(power: Tensor, frames: float, memory: Memory) -> Tensor:
     total = decay @ power**-SOFTNESS + past[:, None, 1:] * fade[:, None]
     memory.keep(torch.cat((weight[:, -1:], total[:, -1]), dim=1))
     return (total / weight.unsqueeze(2)).log() / -SOFTNESS
+
+
+def widened(old: Tensor, new: Tensor) -> Tensor:
+    """`new` with `old` in its first corner, so that old channels hear nothing of new ones yet.
+
+    Old rows get zeros for new columns; new rows stay as they are (Net2Net's idea; Chen, Goodfellow and
+    Shlens, ICLR 2016). Raises ValueError where `old` is no smaller one of the same kind.
+    """
+    if old.ndim != new.ndim or any(a > b for a, b in zip(old.shape, new.shape, strict=True)):
+        raise ValueError(f"weights of shape {tuple(old.shape)} do not fit into {tuple(new.shape)}")
+    grown = new.clone()
+    if new.ndim:
+        grown[: len(old)] = 0
+    grown[tuple(slice(size) for size in old.shape)] = old
+    return grown

@@ -12,15 +12,11 @@ from torch import Tensor, nn
 from wavemend.training.cells import Cell
 
 
-class Streaming(nn.Module):
-    """A network that hears spectra, some frames at a time.
-
-    `task` is what it is for; `bins` how many it hears; `lookahead` how many frames late its answers come.
-    """
+class Learner(nn.Module):
+    """A network; `task` is what it is for, `bins` how many it hears."""
 
     task: ClassVar[str]
     bins: int
-    lookahead: int = 0
 
     def adopt(self, weights: Mapping[str, Tensor]) -> None:
         """Begin with the weights of a network like this, or of a smaller one, if this kind can grow.
@@ -36,6 +32,12 @@ class Streaming(nn.Module):
     def hidden(self) -> list[nn.Parameter]:
         """The weight matrices between hidden layers, which Muon trains; AdamW trains the rest."""
         return [cell.conv.get_parameter("weight") for cell in self.modules() if isinstance(cell, Cell)]
+
+
+class Streaming(Learner):
+    """A network that hears spectra, some frames at a time; `lookahead` is how many frames late it answers."""
+
+    lookahead: int = 0
 
     def state_size(self) -> int:
         """Numbers in the state of one stream."""
@@ -92,4 +94,22 @@ class Examiner(Streaming):
         """(batch, frames, bins, 2), (batch, state_size) -> log odds, (batch, frames, kinds); new state.
 
         Frames hear what came before them, and no more.
+        """
+
+
+class Weigher(Learner):
+    """A network that says what part of each cell of a spectrogram is more than steady noise.
+
+    It hears whole stretches, `reach` frames to both sides of each, of any number of bins.
+    """
+
+    task = "weigh"
+    reach: int
+
+    @abstractmethod
+    def forward(self, over: Tensor, first: Tensor | None = None) -> Tensor:
+        """Power over that of the noise, (batch, frames, bins) -> gains from 0 to 1, the same.
+
+        `first` is the number of the first bin, (batch,), where they do not begin at 0 Hz. Frames are
+        even in number, bins divisible by 4.
         """

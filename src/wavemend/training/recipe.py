@@ -12,6 +12,7 @@ from wavemend.core.frames import Frames
 from wavemend.core.params import suggest
 from wavemend.errors import InputError
 from wavemend.training.cases import Settings as CaseSettings
+from wavemend.training.grains import Settings as GrainSettings
 from wavemend.training.scenes import Settings
 from wavemend.training.tables import read_table
 
@@ -94,11 +95,12 @@ class Recipe:
     data: Material = field(default_factory=Material)
     scenes: Settings = field(default_factory=Settings)
     cases: CaseSettings = field(default_factory=CaseSettings)
+    grains: GrainSettings = field(default_factory=GrainSettings)
     loss: Loss = field(default_factory=Loss)
     run: Run = field(default_factory=Run)
 
 
-_TABLES = ("seed", "model", "frames", "network", "data", "scenes", "cases", "loss", "run")
+_TABLES = ("seed", "model", "frames", "network", "data", "scenes", "cases", "grains", "loss", "run")
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -145,6 +147,7 @@ def _recipe(text: str, tables: Mapping[str, Any]) -> Recipe:
         read_table(Material, tables.get("data", {}), "data"),
         Settings.of(tables.get("scenes", {})),
         read_table(CaseSettings, tables.get("cases", {}), "cases"),
+        read_table(GrainSettings, tables.get("grains", {}), "grains"),
         loss,
         run,
     )

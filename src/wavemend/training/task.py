@@ -13,13 +13,15 @@ from wavemend.training.bank import Bank
 from wavemend.training.cases import Cases
 from wavemend.training.examined import Examined, loss_of
 from wavemend.training.feed import Examples, Feed
+from wavemend.training.grains import Grains
 from wavemend.training.losses import Criterion
-from wavemend.training.network import Denoiser, Examiner, Streaming
+from wavemend.training.network import Denoiser, Examiner, Learner, Weigher
 from wavemend.training.networks import build
 from wavemend.training.recipe import Recipe
 from wavemend.training.scenes import Scenes
 from wavemend.training.transform import Transform
-from wavemend.training.validate import Heard, Validation, log_odds_loss, restore
+from wavemend.training.validate import Heard, Scored, Validation, log_odds_loss, restore
+from wavemend.training.weighed import Weighed, left_db
 
 VALIDATION_SEED = 7
 
@@ -27,7 +29,7 @@ VALIDATION_SEED = 7
 class Task(ABC):
     """A network, its batches in, what they cost and what it is worth out."""
 
-    def __init__(self, network: Streaming, validation: Validation | Heard | Examined) -> None:
+    def __init__(self, network: Learner, validation: Scored) -> None:
         self.network, self._validation = network, validation
         self._transform = validation.transform
         self._device = next(network.parameters()).device
@@ -49,11 +51,11 @@ class Task(ABC):
     def costs(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> dict[str, Tensor]:
         """The loss of a batch, `total`, and its parts by name; `called` is the network, or it compiled."""
 
-    def figures(self, network: Streaming) -> dict[str, float]:
+    def figures(self, network: Learner) -> dict[str, float]:
         """Of scenes that it does not learn from; the best network has the highest `score`."""
         return self._validation(network, self._device)
 
-    def finish(self, network: Streaming) -> dict[str, float]:
+    def finish(self, network: Learner) -> dict[str, float]:
         """What is still done to a trained network; further figures."""
         return {}
 
@@ -63,7 +65,7 @@ class Denoising(Task):
 
     def __init__(self, network: Denoiser, criterion: Criterion, validation: Validation) -> None:
         super().__init__(network, validation)
-        self._criterion = criterion
+        self._denoiser, self._criterion = network, criterion
 
     def costs(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> dict[str, Tensor]:
         """See Criterion."""
@@ -72,7 +74,7 @@ class Denoising(Task):
         )
         heard, wanted = self._transform.analyse(mixture), self._transform.analyse(target)
         with self._cheap():
-            out = restore(self.network, heard, content, called)
+            out = restore(self._denoiser, heard, content, called)
         return self._criterion(out, heard, wanted, band_hz, silent, target)
 
 
@@ -99,8 +101,27 @@ class Examining(Task):
         holds, counts = (batch[name].to(self._device) for name in ("holds", "counts"))
         return {"total": loss_of(odds, holds, counts)}
 
-    def finish(self, network: Streaming) -> dict[str, float]:
+    def finish(self, network: Learner) -> dict[str, float]:
+        assert isinstance(network, Examiner)
         return self._examined.calibrate(network, self._device)
+
+
+class Weighing(Task):
+    """What part of each cell is more than steady noise of known power?"""
+
+    def __init__(self, network: Weigher, validation: Weighed, cut: float) -> None:
+        super().__init__(network, validation)
+        self._cut = cut
+
+    def costs(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> dict[str, Tensor]:
+        """Noise left in dB, of the patch as it is, and half as much with all bins' noise alike."""
+        held = {name: value.to(self._device) for name, value in batch.items()}
+        power = (held["wanted"] + held["noise"]).square().sum(dim=3)
+        with self._cheap():
+            gains = called(power / held["floor"][:, None], held["first"])
+        plain, whitened = left_db(gains.float(), held, self._cut)
+        parts = {"plain": plain.mean(), "whitened": 0.5 * whitened.mean()}
+        return {"total": parts["plain"] + parts["whitened"], **parts}
 
 
 def has_bfloat16() -> bool:
@@ -108,10 +129,12 @@ def has_bfloat16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def examples_of(recipe: Recipe, bank: Bank, seed: int, split: str, network: Streaming) -> Examples:
-    """What a network of a recipe learns from: cases if it is an examiner, scenes otherwise."""
+def examples_of(recipe: Recipe, bank: Bank, seed: int, split: str, network: Learner) -> Examples:
+    """What a network of a recipe learns from: an examiner from cases, a weigher from grains."""
     if isinstance(network, Examiner):
         return Cases(bank, recipe.cases, network.kinds, seed, split)
+    if isinstance(network, Weigher):
+        return Grains(bank, recipe.grains, seed, split)
     return Scenes(bank, recipe.scenes, seed, split)
 
 
@@ -123,6 +146,8 @@ def task_of(recipe: Recipe, bank: Bank, device: torch.device) -> Task:
     transform, batches = Transform(frames, device), -(-run.validation_scenes // run.batch)
     if isinstance(network, Examiner):
         return Examining(network, Examined(held_out, transform, batches))
+    if isinstance(network, Weigher):
+        return Weighing(network, Weighed(held_out, transform, batches), recipe.loss.cut)
     if isinstance(network, Denoiser):
         criterion = Criterion(recipe.loss, transform)
         return Denoising(network, criterion, Validation(held_out, transform, batches))

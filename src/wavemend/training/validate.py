@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -40,12 +41,16 @@ def cut_share(target: Signal, out: Signal, n_fft: int = 2048) -> float:
 
 
 @dataclass(frozen=True)
-class Scored:
+class Scored(ABC):
     """Figures over the first `batches` batches of a feed."""
 
     feed: Feed
     transform: Transform
     batches: int
+
+    @abstractmethod
+    def __call__(self, network: Any, device: torch.device) -> dict[str, float]:
+        """Figures by name; of all networks the best has the highest `score`."""
 
 
 class Validation(Scored):

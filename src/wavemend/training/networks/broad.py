@@ -12,13 +12,14 @@ recurrent layers on whole spectra (Westhausen and Meyer, Interspeech 2020), mini
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wavemend.training.cells import Memory, minimum
+from wavemend.training.cells import Memory, minimum, widened
 from wavemend.training.network import Denoiser
 
 TRACKS_S = (0.5, 5.0)
@@ -78,6 +79,12 @@ class Network(Denoiser):
         self.out = nn.Conv1d(config.width, PAIR * bands, 1)
         nn.init.normal_(self.out.weight, std=0.02)
         self.own = nn.Parameter(torch.zeros(1 + len(TRACKS_S), bands))
+
+    def adopt(self, weights: Mapping[str, Tensor]) -> None:
+        own = self.state_dict()
+        if own.keys() != weights.keys():
+            raise ValueError("the weights are of another network")
+        super().adopt({key: widened(weights[key], own[key]) for key in own})
 
     def hidden(self) -> list[nn.Parameter]:
         inner = (one for one in self.modules() if isinstance(one, nn.Conv1d) and one is not self.out)
