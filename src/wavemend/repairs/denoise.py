@@ -4,8 +4,11 @@ Use when: hiss, surface noise or the air of a room lies steadily under speech or
 Not for:  hum (its tones stand out), crackle and clicks, voices in the background.
 Method:   a network hears short-time spectra and says what part of each cell is sound. Only the
           difference that it makes is brought to the recording's rate and added, so that above
-          its band (24 kHz) nothing changes, the hiss there included. `classic` is no
-          network: every cell is held against the noise's known power there, in two passes.
+          its band (24 kHz) nothing changes, the hiss there included. Wherever music may belong to
+          the recording, a network that looks ahead leaves the work to a smaller one, `grain`, which
+          holds every cell against the noise's known power and sees nothing else: what is steady is
+          noise, whatever the instrument, and all that is not stays. `classic` is no
+          network: there too every cell is held against the noise's known power there, in two passes.
           Power averaged over neighbours before and after decides how much of a cell is
           sound (where a wide neighbourhood is as quiet as the floor, none is); the sound
           so found, averaged again, gives a Wiener gain. As both averages look to both
@@ -19,7 +22,7 @@ Channels: all get the same gain, so that the stereo image stays in its place: of
 Content:  what is noise beside speech may be all that is wanted elsewhere: a bell, a dog, a motor. By
           default a small network listens (`auto`), six seconds ahead with `studio`, not at all with
           `live`; speech alone is taken for granted only where nothing around sounds like music.
-          `any` keeps whatever may be wanted.
+          `any` keeps whatever may be wanted: only steady noise is lowered then.
 Models:   `wavemend list` says what each network is, how long a sample waits in it, and what it
           learned from; a network of your own is used by path, with its card beside it.
 """
