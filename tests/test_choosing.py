@@ -148,6 +148,7 @@ def with_grain(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Repair:
 
     monkeypatch.setattr(denoise.Model, "load", staticmethod(loaded))
     monkeypatch.setattr(denoise, "models", lambda: (denoise.EAR, denoise.GRAIN))
+    monkeypatch.setattr(denoise, "BEST", str(told))
     model = replace(DENOISE.own_params["model"], default=str(told))
     return replace(DENOISE, own_params={**DENOISE.own_params, "model": model})
 
@@ -156,6 +157,12 @@ def with_grain(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Repair:
 @pytest.mark.parametrize("format", contract.FORMATS, ids=lambda f: f"{f.sample_rate}x{f.channels}")
 def test_contract(check: contract.Check, format: Format, with_grain: Repair) -> None:
     check(with_grain, NOISE, format)
+
+
+def test_a_network_of_ones_own_does_all_itself(folder: Path) -> None:
+    own = str(tiny.write(folder, "own", told=True))
+    options = DENOISE.check({"model": own, "content": "music"})
+    assert type(DENOISE.build(MONO, (), options)).__name__ == "Masked"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ Not for:  hum (its tones stand out), crackle and clicks, voices in the backgroun
 Method:   a network hears short-time spectra and says what part of each cell is sound. Only the
           difference that it makes is brought to the recording's rate and added, so that above
           its band (24 kHz) nothing changes, the hiss there included. Wherever music may belong to
-          the recording, a network that looks ahead leaves the work to a smaller one, `grain`, which
+          the recording, `studio` leaves the work to a smaller network, `grain`, which
           holds every cell against the noise's known power and sees nothing else: what is steady is
           noise, whatever the instrument, and all that is not stays. `classic` is no
           network: there too every cell is held against the noise's known power there, in two passes.
@@ -22,7 +22,7 @@ Channels: all get the same gain, so that the stereo image stays in its place: of
 Content:  what is noise beside speech may be all that is wanted elsewhere: a bell, a dog, a motor. By
           default a small network listens (`auto`), six seconds ahead with `studio`, not at all with
           `live`; speech alone is taken for granted only where nothing around sounds like music.
-          `any` keeps whatever may be wanted: only steady noise is lowered then.
+          `any` keeps whatever may be wanted: with `studio` only steady noise is lowered then.
 Models:   `wavemend list` says what each network is, how long a sample waits in it, and what it
           learned from; a network of your own is used by path, with its card beside it.
 """
@@ -105,7 +105,7 @@ class Networks:
 
 
 def networks(options: Options) -> Networks:
-    """What the options need. A denoiser that looks ahead, and is told, leaves all but speech to `grain`.
+    """What the options need. `studio` leaves all but speech to `grain`; other networks do all themselves.
 
     InputError where the model is no denoiser, and where it is told what it cannot hear.
     """
@@ -120,8 +120,8 @@ def networks(options: Options) -> Networks:
     if ear is not None and ear.card.sample_rate != model.card.sample_rate:
         ear = None
     asked = content in ("any", "music") or ear is not None
-    patient = model.card.lookahead_frames > 0 and asked and GRAIN in models()
-    return Networks(model, ear, Model.load(GRAIN) if patient else None)
+    helped = options["model"] == BEST and asked and GRAIN in models()
+    return Networks(model, ear, Model.load(GRAIN) if helped else None)
 
 
 def rests_on(options: Options) -> dict[str, str]:
