@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from wavemend.training.cells import Memory
 from wavemend.training.network import Denoiser
 
+SHARE = 1.0  # of the second, before the sigmoid, to begin with: it is the better one where it is asked
+
 
 @dataclass(frozen=True)
 class Config:
@@ -41,7 +43,7 @@ class Network(Denoiser):
         if self._waits < 0:
             raise ValueError("the network for speech cannot look farther ahead than the one for all sound")
         self._sizes = self.all.state_size(), self.speech.state_size()
-        self.share = nn.Parameter(torch.zeros(config.bins))
+        self.share = nn.Parameter(torch.full((config.bins,), SHARE))
 
     def hidden(self) -> list[nn.Parameter]:
         return self.all.hidden() + self.speech.hidden()
