@@ -21,6 +21,8 @@ MOST = 80
 CLEAR_DB = 12.0  # above the median of the spectrum around
 DEPTH_DB = 70.0  # below the strongest
 STEEPEST_PER_S = 30.0  # growth and decay, nepers
+REFINED = 1  # times that all frequencies and growths are corrected together
+RIDGE = 1e-5
 NEAR_SHARE, NEAR_HZ = 0.015, 10.0  # how far apart the frequencies of one partial may be on both sides
 LEVEL_COUNTS = 0.003  # of a pair: a neper of level is like this share of frequency
 
@@ -42,16 +44,32 @@ def at_end(side: Floats, rate: int) -> Partials:
     frequency = _peaks(side)
     if not len(frequency):
         return Partials(frequency, frequency, np.zeros(0, np.complex128), side)
-    growth = _growth(side, time, frequency, STEEPEST_PER_S / rate)
+    steepest = STEEPEST_PER_S / rate
+    growth = _growth(side, time, frequency, steepest)
+    # what lies next to the gap counts most
+    weight = np.sin(np.pi / 2 * (np.arange(count) + 0.5) / count)
+    for _ in range(REFINED):
+        basis = np.exp(np.outer(time, 1j * frequency + growth))
+        value, turn = np.split(
+            _fitted(side, np.concatenate((basis, basis * time[:, np.newaxis]), 1), weight), 2
+        )
+        change = turn / np.where(np.abs(value) > 0, value, 1.0)
+        frequency = frequency + np.clip(change.imag, -0.5 * np.pi / count, 0.5 * np.pi / count)
+        growth = np.clip(growth + change.real, -steepest, steepest)
     basis = np.exp(np.outer(time, 1j * frequency + growth))
+    value = _fitted(side, basis, weight)
+    return Partials(frequency, growth, value, side - (basis @ value).real)
+
+
+def _fitted(side: Floats, basis: Complexes, weight: Floats) -> Complexes:
+    """The values (k,) that bring the real part of basis (n, k) @ values nearest to the side, by weight."""
     columns = np.concatenate((basis.real, -basis.imag), axis=1)
-    weight = np.sqrt(np.hanning(count + 2)[1:-1])
-    weighted = columns * weight[:, np.newaxis]
+    size = np.sqrt(np.mean(columns**2, axis=0)) + 1e-12
+    weighted = columns / size * weight[:, np.newaxis]
     normal = weighted.T @ weighted
-    normal[np.diag_indices(len(normal))] += 1e-5 * np.trace(normal) / len(normal)
-    found = np.linalg.solve(normal, weighted.T @ (side * weight))
-    value = found[: len(frequency)] + 1j * found[len(frequency) :]
-    return Partials(frequency, growth, value, side - columns @ found)
+    normal[np.diag_indices(len(normal))] += RIDGE * np.trace(normal) / len(normal)
+    found = np.linalg.solve(normal, weighted.T @ (side * weight)) / size
+    return np.asarray(found[: basis.shape[1]] + 1j * found[basis.shape[1] :])
 
 
 def _peaks(side: Floats) -> Floats:

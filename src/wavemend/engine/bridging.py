@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float64]
 PARTIALS_S = 0.09  # of each side, in which partials are looked for
 ORDER = 512  # of the processes
 SHORTEST_S = 0.02  # of a side that can be continued
-EDGE_S = 0.012  # over which the continued side gives way
+EDGE_S, COPIED_EDGE_S = 0.012, 0.003  # over which the continued side gives way
 LIKE_S = 0.04  # of each side, that a passage's surroundings are compared with
 ALIKE = 0.9  # correlation from which on a passage is copied
 
@@ -58,19 +58,19 @@ def bridge(
     """
     shortest = round(SHORTEST_S * rate)
     sides = _Side.of(before, rate, shortest), _Side.of(after[::-1], rate, shortest)
-    drafts, steady = [], 0.0
+    drafts, steady, edge = [], 0.0, round(EDGE_S * rate)
     for noise in noises:
         raw, steady = _modelled(*sides, gap, rate, noise)
-        drafts.append(_edged(shaped(before, raw, after, rate), raw, rate))
+        drafts.append(_edged(shaped(before, raw, after, rate), raw, edge))
     found = _passage(before, after, gap, rate, like.copied if like else None)
     offset = None
     if found is not None:
         piece, at, alike = found
         if alike >= ALIKE if like is None else like.copied == at:
             offset = at
+            drafts.append(_edged(piece, drafts[0], round(COPIED_EDGE_S * rate)))
         else:
-            piece = shaped(before, piece, after, rate)
-        drafts.append(_edged(piece, drafts[0], rate))
+            drafts.append(_edged(shaped(before, piece, after, rate), drafts[0], edge))
     levels = [band_levels(draft, rate) for draft in drafts]
     apart = [np.abs(a - b).mean() for i, a in enumerate(levels) for b in levels[:i]]
     sound = drafts[0] if offset is None else drafts[-1]
@@ -113,10 +113,10 @@ def _modelled(
     return tones + first + last, steady
 
 
-def _edged(middle: Floats, edges: Floats, rate: int) -> Floats:
+def _edged(middle: Floats, edges: Floats, fade: int) -> Floats:
     """`middle`, but for `edges` at both ends, which fit the sides exactly."""
     gap = len(middle)
-    fade = min(round(EDGE_S * rate), gap // 3)
+    fade = min(fade, gap // 3)
     near = np.minimum(np.arange(gap), np.arange(gap)[::-1]) + 0.5
     weight = 0.5 - 0.5 * np.cos(np.pi * np.clip(near / max(fade, 1), 0.0, 1.0))
     return np.asarray(edges + weight * (middle - edges))
