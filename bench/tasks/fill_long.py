@@ -1,4 +1,4 @@
-"""Long gaps: how near the spectrum is of what is put in, whether there are seams, and what is called a guess."""
+"""Long gaps: how near the spectrum is of what is put in, whether there are seams, what is called a guess."""
 
 from __future__ import annotations
 
@@ -148,7 +148,8 @@ def seconds(clips: list[Clip]) -> Table:
         "A gap of one second in music",
         "Lowest level of 50 ms in the gap against the lowest in half a second on each side (below 0 is a "
         "dent); level of 50 ms inside each seam against 50 ms outside; largest prediction error (order 32) "
-        "within 2 ms of a seam against the largest in 100 ms before (1 is no click); processor time.",
+        "within 2 ms of a seam against the largest in the 100 ms that lead to it (1 is no click); processor "
+        "time.",
         ["", "lowest, dB", "jump, dB", "click, times", "seconds"],
         [["median", *map(float, middle)], ["worst", *map(float, worst)]],
         2,
@@ -172,16 +173,16 @@ def _seams(clean: Array, out: Array, rate: int, a: int, b: int) -> tuple[float, 
     sides = np.concatenate((levels(clean[a - 10 * width : a]), levels(clean[b : b + 10 * width])))
     inside = levels(out[a:b])
     jumps = inside[0] - sides[9], inside[-1] - sides[10]
-    model = ar.covariance([clean[a - 2 * width : a].astype(np.float64)], 32)
-    error = np.abs(np.convolve(out[a - 2 * width : b + 2 * width].astype(np.float64), model))
-    usual = error[64 : 2 * width].max() + 1e-9
-    near = rate // 500
-    after = 2 * width + b - a
-    click = (
-        max(error[2 * width - near : 2 * width + near].max(), error[after - near : after + near].max())
-        / usual
-    )
-    return float(inside.min() - sides.min()), float(max(jumps, key=abs)), float(click)
+    clicks = [_click(out[: a + width], a, width), _click(out[b - width :][::-1], len(out) - b, width)]
+    return float(inside.min() - sides.min()), float(max(jumps, key=abs)), max(clicks)
+
+
+def _click(sound: Array, seam: int, width: int) -> float:
+    """The largest prediction error just behind the seam over the largest in 100 ms before it."""
+    near = sound[seam - 2 * width : seam + width].astype(np.float64)
+    model = ar.covariance([near[: 2 * width]], 32)
+    error = np.abs(np.convolve(near, model))
+    return float(error[2 * width : 2 * width + width // 25].max() / (error[64 : 2 * width].max() + 1e-9))
 
 
 def guesses(spoken: list[Clip], music: list[Clip]) -> Table:

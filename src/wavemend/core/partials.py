@@ -21,6 +21,7 @@ MOST = 80
 CLEAR_DB = 12.0  # above the median of the spectrum around
 DEPTH_DB = 70.0  # below the strongest
 STEEPEST_PER_S = 30.0  # growth and decay, nepers
+EASED_S = 0.01
 REFINED = 1  # times that all frequencies and growths are corrected together
 RIDGE = 1e-5
 NEAR_SHARE, NEAR_HZ = 0.015, 10.0  # how far apart the frequencies of one partial may be on both sides
@@ -106,6 +107,9 @@ def across(before: Partials, after: Partials, gap: int, rate: int) -> tuple[Floa
     time, end = np.arange(gap, dtype=np.float64), max(gap - 1.0, 1.0)
     share = (time + 0.5) / gap
     out = np.zeros(gap)
+    # growth at the seams goes over into that of the gap without a kink
+    start, stop = (where * np.exp(-where / (EASED_S * rate)) for where in (time, time[::-1]))
+    turn = start - stop
     size = np.abs(before.value) + 1e-12, np.abs(after.value) + 1e-12
     phase = np.angle(before.value), -np.angle(after.value)
     pairs = _pairs(before.frequency, after.frequency, size, rate)
@@ -116,16 +120,19 @@ def across(before: Partials, after: Partials, gap: int, rate: int) -> tuple[Floa
         bend = 3 / end**2 * rest - (last - first) / end
         twist = -2 / end**3 * rest + (last - first) / end**2
         run = phase[0][i] + first * time + bend * time**2 + twist * time**3
-        out += size[0][i] * (size[1][j] / size[0][i]) ** share * np.cos(run)
+        eased = (
+            before.growth[i] * start + after.growth[j] * stop - np.log(size[1][j] / size[0][i]) / gap * turn
+        )
+        out += size[0][i] * (size[1][j] / size[0][i]) ** share * np.exp(eased) * np.cos(run)
     alone = set(range(len(size[0]))) - {i for i, _ in pairs}
     for i in sorted(alone):
-        fade = np.exp(np.minimum(before.growth[i], 0.0) * time)
+        fade = np.exp(np.minimum(before.growth[i], 0.0) * time + np.maximum(before.growth[i], 0.0) * start)
         out += (
             np.cos(np.pi / 2 * share) * fade * size[0][i] * np.cos(phase[0][i] + before.frequency[i] * time)
         )
     back = time - end
     for j in sorted(set(range(len(size[1]))) - {j for _, j in pairs}):
-        fade = np.exp(-np.minimum(after.growth[j], 0.0) * back)
+        fade = np.exp(np.maximum(after.growth[j], 0.0) * stop - np.minimum(after.growth[j], 0.0) * back)
         out += np.sin(np.pi / 2 * share) * fade * size[1][j] * np.cos(phase[1][j] + after.frequency[j] * back)
     power = [side**2 for side in size]
     joined = sum(power[0][i] for i, _ in pairs) + sum(power[1][j] for _, j in pairs)

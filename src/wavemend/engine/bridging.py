@@ -90,7 +90,7 @@ class _Side:
         if len(side) < shortest:
             return None
         found = partials.at_end(side[-round(PARTIALS_S * rate) :], rate)
-        return cls(found, *ar.process(found.rest, ORDER))
+        return cls(found, *ar.process(found.rest[len(found.rest) // 2 :], ORDER))
 
     def on(self, noise: Floats) -> Floats:
         """What is left of the side besides its partials, continued."""
