@@ -17,11 +17,11 @@ from wavemend.core import ar, partials
 from wavemend.core.spectral_envelope import band_levels, shaped
 from wavemend.core.types import Finding, Format, Region, Samples
 from wavemend.damage import damages
-from wavemend.engine.bridging import bridge
+from wavemend.engine.bridging import Bridge, bridge
 from wavemend.engine.stream import remarks_of, run
 from wavemend.errors import InputError
 from wavemend.repairs import repairs
-from wavemend.repairs.fill import LONG_MS
+from wavemend.repairs.fill import LONG_MS, HoleFiller
 from wavemend.restoration import words
 
 MONO, STEREO = Format(48_000, 1), Format(48_000, 2)
@@ -148,15 +148,29 @@ def test_both_channels_of_a_mono_recording_stay_alike_and_are_one_remark() -> No
     assert remark.region == Region(START, START + 14_400, (0, 1))
 
 
-def test_what_is_steady_is_no_guess_and_what_is_not_is() -> None:
-    said = {}
-    for name in ("chord", "hiss"):
-        finding = Finding("dropouts", Region(START, START + 9_600), 0.9, 1.0)
-        stream = repairs["fill"].open(MONO, [finding])
-        run(stream, holed(SOUNDS[name], START, START + 9_600))
-        (said[name],) = remarks_of(stream)
-    assert not said["chord"].guess and said["hiss"].guess
-    assert said["chord"].measures["steady"] > 0.9 and said["hiss"].measures["disagreement_db"] > 0
+@pytest.mark.parametrize(("length_ms", "expected"), [(100, False), (200, True)])
+def test_what_changes_is_a_guess_from_150_ms_on(length_ms: int, expected: bool) -> None:
+    """As syllables do, with 4 of them a second; what goes on as it was is none."""
+    stop = START + 48 * length_ms
+    syllables = np.array(SOUNDS["hiss"]) * (0.02 + np.sin(4 * np.pi * np.arange(250_000) / 48_000) ** 4)
+    said = []
+    for sound in (syllables.astype(np.float32), SOUNDS["hiss"], SOUNDS["chord"]):
+        stream = repairs["fill"].open(MONO, [Finding("dropouts", Region(START, stop), 0.9, 1.0)])
+        run(stream, holed(sound, START, stop))
+        said += remarks_of(stream)
+    assert [remark.guess for remark in said] == [expected, False, False]
+    assert said[0].measures["restless_db"] > 2 * said[1].measures["restless_db"]
+    assert said[2].measures["steady"] > 0.9 > said[1].measures["steady"]
+
+
+@pytest.mark.parametrize(
+    ("length", "disagreement_db", "restless_db", "expected"),
+    [(3_000, 2.5, 0.0, True), (3_000, 1.5, 9.0, False), (9_600, 1.5, 9.0, True), (9_600, 1.5, 4.0, False)],
+)
+def test_what_makes_a_guess(length: int, disagreement_db: float, restless_db: float, expected: bool) -> None:
+    filler = HoleFiller(MONO, [], repairs["fill"].check({}))
+    made = Bridge(np.zeros(length), disagreement_db, restless_db, 0.0, None)
+    assert filler._remark(Region(0, length), made).guess is expected
 
 
 def test_the_report_says_generated_from_where_on() -> None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy import signal
 
 from wavemend.core import ar, partials
-from wavemend.core.spectral_envelope import band_levels, shaped
+from wavemend.core.spectral_envelope import band_levels, frame, shaped
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,12 +32,14 @@ ALIKE = 0.9  # correlation from which on a passage is copied
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bridge:
-    """What was made: sound; the disagreement of all drafts in dB; the share of power in partials that go on;
-    and the passage that was copied, as samples from the gap's start to its own, or None.
+    """What was made: sound; the disagreement of all drafts in dB; how much the levels of bands change nearby
+    within half of the gap's length, in dB; the share of power in partials that go on; and the passage
+    that was copied, as samples from the gap's start to its own, or None.
     """
 
     sound: Floats
     disagreement_db: float
+    restless_db: float
     steady: float
     copied: int | None
 
@@ -74,7 +76,19 @@ def bridge(
     levels = [band_levels(draft, rate) for draft in drafts]
     apart = [np.abs(a - b).mean() for i, a in enumerate(levels) for b in levels[:i]]
     sound = drafts[0] if offset is None else drafts[-1]
-    return Bridge(sound, float(np.mean(apart)) if apart else 0.0, steady, offset)
+    disagreement = float(np.mean(apart)) if apart else 0.0
+    return Bridge(sound, disagreement, _restless(before, after, gap, rate), steady, offset)
+
+
+def _restless(before: Floats, after: Floats, gap: int, rate: int) -> float:
+    """Mean change in dB of the levels of bands over half a gap, but at most the half of a side."""
+    changes = []
+    for side in (before, after):
+        if len(side) >= 3 * frame(rate):
+            levels = band_levels(side, rate)
+            lag = min(max(round(2 * gap / frame(rate)), 1), len(levels) // 2)
+            changes.append(float(np.abs(levels[lag:] - levels[:-lag]).mean()))
+    return float(np.mean(changes)) if changes else 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,8 +11,9 @@ Method:   up to 60 ms autoregressive models of what lies on both sides, and the 
           1986), what is left goes on as a random process with the spectrum of each side, and the
           magnitudes are brought near to the mean of both sides (Griffin and Lim 1984). Where the music
           repeats itself, the passage whose surroundings are most alike is copied instead. Several drafts
-          are made from `seed`; where they lie apart, or the hole is longer than 150 ms and the sound not
-          steady, the report calls it a guess. A hole longer than `longest_ms` is left as it is.
+          are made from `seed`; where they lie apart, or the hole is longer than 150 ms and the sound
+          nearby changes within such a time, as speech does, the report calls it a guess. A hole longer
+          than `longest_ms` is left as it is.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ WORST = 2.0  # error of a trial over its energy, at most
 SURE = 1e-8
 SMALLEST_ORDER = 128  # by least squares: between this and the most, as many as the hole has samples
 LONG_MS = 60.0  # from here on a hole is generated, not interpolated
-WIDE_S = 1.5  # of sound on each side that a passage may be copied from
+WIDE_S = 2.5  # of sound on each side that a passage may be copied from
 GUESS_DB = 2.0  # how far drafts lie apart
-STEADY_MS, STEADY, SURE_DB = 150.0, 0.8, 1.2  # longer, it is a guess unless so much goes on and drafts agree
+LATER_MS, RESTLESS_DB = 150.0, 5.0  # longer, it is a guess where the sound nearby changes so much
 FEWEST = 3  # known samples for each number in the smallest model
 
 
@@ -58,7 +59,7 @@ class HoleFiller(Gaps):
         self._order, self._reach = int(options["order"]), round(options["context_ms"] * per_ms)
         self._away = round(TRIAL_AWAY_MS * per_ms)
         self._seed, self._drafts = int(options["seed"]), int(options["drafts"])
-        self._wide, self._steady = round(WIDE_S * format.sample_rate), round(STEADY_MS * per_ms)
+        self._wide, self._later = round(WIDE_S * format.sample_rate), round(LATER_MS * per_ms)
         self._made: dict[tuple[int, int], Bridge] = {}
         self._said: list[Remark] = []
         regions = [finding.region for finding in findings]
@@ -106,12 +107,15 @@ class HoleFiller(Gaps):
         return np.clip(made.sound, -limit, limit)
 
     def _remark(self, region: Region, made: Bridge) -> Remark:
-        steady = made.steady >= STEADY and made.disagreement_db <= SURE_DB
-        long = region.stop - region.start > self._steady
-        guess = made.disagreement_db > GUESS_DB or (long and not steady)
+        later = region.stop - region.start > self._later
+        guess = made.disagreement_db > GUESS_DB or (later and made.restless_db > RESTLESS_DB)
         how = "copied from nearby" if made.copied is not None else "made from the sound on both sides"
         why = "; it could as well have gone another way" if guess else ""
-        measures = {"disagreement_db": round(made.disagreement_db, 2), "steady": round(made.steady, 3)}
+        measures = {
+            "disagreement_db": round(made.disagreement_db, 2),
+            "restless_db": round(made.restless_db, 2),
+            "steady": round(made.steady, 3),
+        }
         if made.copied is not None:
             measures["copied_from_s"] = round((region.start + made.copied) / self.format.sample_rate, 3)
         return Remark(0, region, guess, measures, how + why)
