@@ -233,6 +233,34 @@ def test_a_partial_is_found_and_led_across(pitch_hz: float, phase: float, size: 
     assert np.abs(before.rest[n // 2 :]).max() < 0.02 * size
 
 
+@given(st.floats(300, 3_000), st.floats(-0.01, 0.01))
+@settings(max_examples=25, deadline=None)
+def test_a_partial_may_glide(pitch_hz: float, glide: float) -> None:
+    """Frequency goes evenly from one side to the other: the cubic phase is near to that."""
+    rate, n, gap = 48_000, 4_320, 4_800
+    place = np.clip((np.arange(2 * n + gap) - n) / gap, 0, 1)
+    run_of = np.cumsum(2 * np.pi * pitch_hz / rate * (1 + glide * place))
+    tone = np.cos(run_of)
+    before, after = partials.at_end(tone[:n], rate), partials.at_end(tone[n + gap :][::-1], rate)
+    through, share = partials.across(before, after, gap, rate)
+    assert share > 0.99
+    # up to a phase of one turn more or less, which no one can know, the level stays
+    assert np.abs(np.sqrt(2) * np.std(through.reshape(4, -1), axis=1) - 1).max() < 0.1
+    assert np.abs(through[:24] - tone[n : n + 24]).max() < 0.1
+    assert np.abs(through[-24:] - tone[n + gap - 24 : n + gap]).max() < 0.1
+
+
+def test_a_note_that_dies_away_is_not_copied_over_itself() -> None:
+    time_s = np.arange(250_000) / 48_000
+    note = sum(np.sin(2 * np.pi * f * time_s) / k for k, f in enumerate((220, 441, 663), 1))
+    clean = (0.3 * note * np.exp(-2.5 * time_s))[np.newaxis].astype(np.float32)
+    out = filled(clean, START, START + 48_000)
+    apart = levels_db(out[:, START : START + 48_000], 2_400) - levels_db(
+        clean[:, START : START + 48_000], 2_400
+    )
+    assert np.abs(apart).max() < 4
+
+
 def test_a_process_has_the_level_and_spectrum_of_what_it_was_fitted_to() -> None:
     sound = hiss(24_000)[0].astype(float)
     a, power = ar.process(sound, 64)

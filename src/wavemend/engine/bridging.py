@@ -27,6 +27,7 @@ ORDER = 512  # of the processes
 SHORTEST_S = 0.02  # of a side that can be continued
 EDGE_S, COPIED_EDGE_S = 0.012, 0.003  # over which the continued side gives way
 LIKE_S = 0.04  # of each side, that a passage's surroundings are compared with
+NEAR_DB, GAINS = 3.0, (0.25, 4.0)  # of a passage that is copied, and of one that is only compared
 ALIKE = 0.9  # correlation from which on a passage is copied
 
 
@@ -67,12 +68,12 @@ def bridge(
     found = _passage(before, after, gap, rate, like.copied if like else None)
     offset = None
     if found is not None:
-        piece, at, alike = found
-        if alike >= ALIKE if like is None else like.copied == at:
-            offset = at
-            drafts.append(_edged(piece, drafts[0], round(COPIED_EDGE_S * rate)))
+        repeats = found.alike >= ALIKE and found.near
+        if repeats if like is None else like.copied == found.place:
+            offset = found.place
+            drafts.append(_edged(found.sound, drafts[0], round(COPIED_EDGE_S * rate)))
         else:
-            drafts.append(_edged(shaped(before, piece, after, rate), drafts[0], edge))
+            drafts.append(_edged(shaped(before, found.sound, after, rate), drafts[0], edge))
     levels = [band_levels(draft, rate) for draft in drafts]
     apart = [np.abs(a - b).mean() for i, a in enumerate(levels) for b in levels[:i]]
     sound = drafts[0] if offset is None else drafts[-1]
@@ -136,16 +137,26 @@ def _edged(middle: Floats, edges: Floats, fade: int) -> Floats:
     return np.asarray(edges + weight * (middle - edges))
 
 
-def _passage(
-    before: Floats, after: Floats, gap: int, rate: int, place: int | None
-) -> tuple[Floats, int, float] | None:
-    """The passage in surroundings most like the gap's, or the one at a place: samples, place, likeness."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Passage:
+    """Its samples, at the level of what is around the gap; its place; how much alike what is around
+    both is, as a correlation; and whether it was nearly as loud.
+    """
+
+    sound: Floats
+    place: int
+    alike: float
+    near: bool
+
+
+def _passage(before: Floats, after: Floats, gap: int, rate: int, place: int | None) -> _Passage | None:
+    """The passage in surroundings most like the gap's, or the one at a place."""
     width = round(LIKE_S * rate)
     if min(len(before), len(after)) < width:
         return None
     ends = before[-width:], after[:width]
     energy = float(ends[0] @ ends[0] + ends[1] @ ends[1]) + 1e-12
-    best: tuple[Floats, int, float] | None = None
+    best: _Passage | None = None
     for side, origin in ((before, -len(before)), (after, gap)):
         count = len(side) - gap - 2 * width + 1
         if count < 1:
@@ -158,7 +169,16 @@ def _passage(
         alike = like / np.sqrt(energy * np.maximum(around, 1e-12))
         at = int(np.argmax(alike))
         if place is not None and 0 <= place - origin - width < count:
-            return side[place - origin :][:gap], place, float(alike[place - origin - width])
-        if best is None or alike[at] > best[2]:
-            best = side[at + width : at + width + gap], origin + at + width, float(alike[at])
+            at = place - origin - width
+        elif best is not None and alike[at] <= best.alike:
+            continue
+        piece = side[at + width : at + width + gap]
+        passed = np.array([sums[at], sums[at + width + gap]])
+        gains = np.sqrt(np.array([end @ end for end in ends]) / np.maximum(passed, 1e-12))
+        near = bool(np.abs(20 * np.log10(gains + 1e-6)).max() <= NEAR_DB)
+        gains = np.clip(gains, *GAINS)
+        glide = gains[0] * (gains[1] / gains[0]) ** ((np.arange(gap) + 0.5) / gap)
+        best = _Passage(piece * glide, origin + at + width, float(alike[at]), near)
+        if place == best.place:
+            break
     return best

@@ -216,7 +216,7 @@ REPAIR = Repair(
         "context_ms": Param(250.0, 5.0, 800.0, "ms", "sound on each side that the largest is fitted to"),
         "longest_ms": Param(1000.0, 1.0, 1000.0, "ms", "the longest hole that is filled"),
         "seed": Param(
-            0, 0, 2**31 - 1, "", "another one, another guess; the same one, the same bits", whole=True
+            0, 0, 99_999, "", "another one, another guess; the same one, the same bits", whole=True
         ),
         "drafts": Param(
             3, 2, 8, "", "for a long hole, that are compared to say how sure the first of them is", whole=True
