@@ -16,7 +16,18 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 from bench import report  # noqa: E402
 from bench.material import Material  # noqa: E402
 from bench.report import Section, Table  # noqa: E402
-from bench.tasks import clicks, declip, denoise, denoise_speed, diagnosis, fill, harm, hum, speed  # noqa: E402
+from bench.tasks import (  # noqa: E402
+    clicks,
+    declip,
+    denoise,
+    denoise_speed,
+    diagnosis,
+    fill,
+    fill_long,
+    harm,
+    hum,
+    speed,
+)
 
 TASKS = {
     "harm": harm.run,
@@ -29,6 +40,7 @@ TASKS = {
     "denoise-clean": denoise.clean,
     "denoise-speed": denoise_speed.run,
     "fill": fill.run,
+    "fill-long": fill_long.run,
     "diagnosis": diagnosis.run,
     "speed": speed.run,
 }

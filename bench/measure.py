@@ -59,6 +59,30 @@ def lsd(clean: Array, out: Array, rate: int) -> float:
     return float(np.mean(np.sqrt(np.mean(difference**2, axis=1))))
 
 
+def around(clean: Array, out: Array, rate: int, start: int, stop: int) -> tuple[Array, Array]:
+    """Both, cut to the frames of `spectra` whose middle lies between start and stop."""
+    half = 2 ** round(np.log2(0.046 * rate)) // 2
+    part = slice(max(start - half, 0), stop + half)
+    return clean[part], out[part]
+
+
+def erb_distance(clean: Array, out: Array, rate: int) -> float:
+    """Mean absolute difference in dB of the levels in 40 bands, floor 60 dB below the loudest.
+
+    Triangular bands of equal width on the ERB scale (Glasberg and Moore 1990) in the frames of `spectra`.
+    """
+    power = [spectra(x, rate) for x in (clean, out)]
+    top = 21.4 * np.log10(1 + 0.00437 * min(rate / 2, 18_000))
+    edges = (10 ** (np.linspace(2, top, 42) / 21.4) - 1) / 0.00437
+    hz = np.arange(power[0].shape[1]) * rate / (2 * (power[0].shape[1] - 1))
+    rising = (hz - edges[:-2, np.newaxis]) / np.diff(edges)[:-1, np.newaxis]
+    falling = (edges[2:, np.newaxis] - hz) / np.diff(edges)[1:, np.newaxis]
+    bands = np.clip(np.minimum(rising, falling), 0, None).T
+    a, b = power[0] @ bands, power[1] @ bands
+    floor = a.max() * 1e-6 + TINY
+    return float(np.mean(np.abs(10 * np.log10((a + floor) / (b + floor)))))
+
+
 def cut_share(clean: Array, out: Array, rate: int) -> float:
     """Share of the clean sound's time-frequency energy in cells that came out more than 3 dB weaker.
 

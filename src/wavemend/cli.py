@@ -51,6 +51,12 @@ def cli() -> None:
 @click.option("--only", help="repair only these kinds of damage: KIND,KIND (see wavemend list)")
 @click.option("--residual", type=click.Path(path_type=Path), help=REMOVED)
 @click.option(
+    "--layers",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="also write what each step added, one file for each: input + layers = restored",
+)
+@click.option(
     "--report", "report_dir", type=click.Path(path_type=Path), help="also write report.html and report.json"
 )
 @SUBTYPE
@@ -62,6 +68,7 @@ def restore(
     strength: float | None,
     only: str | None,
     residual: Path | None,
+    layers: Path | None,
     report_dir: Path | None,
     subtype: str | None,
     as_json: bool,
@@ -86,6 +93,7 @@ def restore(
             strength=1.0 if strength is None else strength,
             only=kinds,
             residual=residual,
+            layers=layers,
             report_dir=report_dir,
             subtype=subtype,
             hook=hook,

@@ -157,9 +157,16 @@ def build(container: str, metadata: Metadata) -> list[tuple[bytes, bytes]]:
     return [*([(b"LIST", b"INFO" + info)] if info else []), *([(b"id3 ", tag)] if tag else [])]
 
 
-def _info(code: str, text: str) -> bytes:
+def note_chunks(container: str, note: str, order: str = "<") -> list[tuple[bytes, bytes]]:
+    """A chunk that says one thing more in a file that keeps its own chunks; none where there is no place."""
+    if container in ("AIFF", "AIFC"):
+        return [(b"ANNO", note.encode())]
+    return [] if container == "CAF" else [(b"LIST", b"INFO" + _info("ICMT", note, order))]
+
+
+def _info(code: str, text: str, order: str = "<") -> bytes:
     raw = text.encode() + b"\0"
-    return struct.pack("<4sI", code.encode(), len(raw)) + raw + bytes(len(raw) % 2)
+    return struct.pack(order + "4sI", code.encode(), len(raw)) + raw + bytes(len(raw) % 2)
 
 
 def _id3_of_rest(metadata: Metadata, places: Sequence[str] | dict[str, str]) -> bytes:

@@ -1,4 +1,6 @@
-"""Holes in sound: stretches of one value that the sound falls into and comes out of without warning."""
+"""Holes in sound: stretches of one value, or of next to nothing, that the sound falls into and comes out of
+without warning.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +24,10 @@ ORDER = 16
 MIN_LEVEL = 0.0007  # -63 dBFS on both sides: quieter, a hole cannot be told from a pause
 MIN_SHARE = 0.05  # of the loudest 5 ms within 100 ms: sound that had died away is no hole's edge
 LEAST, MOST = 2.0, 6.0  # surprise at the edge that surprises less, and at the other
+QUIET = 1e-3  # of full scale, -60 dBFS: no sample is more where a tape is torn
+BESIDE_QUIET = 10.0  # times as loud, on both sides
+QUIET_MS = 30.0  # at least, for shorter ones are found in quiet sound as well
+QUIET_SURE = 0.9  # as sure as of a hole of one value
 MEDIAN_OF_SQUARE = 0.455  # of a Gaussian's square, as a share of its mean
 STEP = 2e-5  # of full scale: the rounding of 16 bits, which no model foresees
 MANY_RUNS = 6  # runs of one value within the context: a waveform made of steps
@@ -43,15 +49,22 @@ class _Open:
 
 
 class HoleDetector:
-    """Finds holes longer than `shortest_s`, up to `longest_s`, per channel, as findings named `damage`."""
+    """Finds holes longer than `shortest_s`, up to `longest_s`, per channel, as findings named `damage`.
 
-    def __init__(self, format: Format, damage: str, shortest_s: float, longest_s: float) -> None:
+    They are of one value, or with `quiet` of next to nothing.
+    """
+
+    def __init__(
+        self, format: Format, damage: str, shortest_s: float, longest_s: float, *, quiet: bool = False
+    ) -> None:
+        self._quiet = quiet
+        self._least_level = BESIDE_QUIET * QUIET if quiet else MIN_LEVEL
         self._rate, self._damage, self._channels = format.sample_rate, damage, format.channels
         self._shortest = max(
             round(SHORTEST_MS / 1000 * self._rate), MIN_RUN, round(shortest_s * self._rate) + 1
         )
         self._longest = longest_s * self._rate
-        self._run = max(round(SHORTEST_MS / 1000 * self._rate), MIN_RUN)
+        self._run = max(round((QUIET_MS if quiet else SHORTEST_MS) / 1000 * self._rate), MIN_RUN)
         self._context = round(CONTEXT_MS / 1000 * self._rate)
         self._grid = Grid(format.channels, round(0.5 * self._rate), self._context, self._context)
         self._open: list[_Open | None] = [None] * format.channels
@@ -87,7 +100,11 @@ class HoleDetector:
 
     def _look(self, window: Window) -> None:
         samples, origin = window.samples, window.start - window.lead
-        flat = samples[:, 1:] == samples[:, :-1]
+        if self._quiet:
+            calm = np.abs(samples) < QUIET
+            flat = calm[:, 1:] & calm[:, :-1]
+        else:
+            flat = samples[:, 1:] == samples[:, :-1]
         begin, end = window.lead, window.lead + window.length
         for channel in range(self._channels):
             runs = self._runs(flat[channel])
@@ -99,8 +116,9 @@ class HoleDetector:
                 ends = origin + stop < self._grid.received and begin <= stop < end
                 if begins:
                     before = sound[max(start - self._context, 0) : start]
-                    edge = self._edge(before, float(sound[start]), runs, start)
-                    self._open[channel] = _Open(origin + start, float(sound[start]), edge)
+                    value = 0.0 if self._quiet else float(sound[start])
+                    edge = self._edge(before, value, runs, start)
+                    self._open[channel] = _Open(origin + start, value, edge)
                 if ends:
                     opened, self._open[channel] = self._open[channel], None
                     if opened is not None and self._shortest <= origin + stop - opened.start:
@@ -143,16 +161,37 @@ class HoleDetector:
         start = opened.start if opened.value == 0.0 else opened.start + 1
         if self._channels > 1 and min(before.level, after.level) > MIN_LEVEL / 20:
             self._perhaps.setdefault((start, stop), []).append(channel)
-        if min(before.level, after.level) < max(MIN_LEVEL, MIN_SHARE * loudest):
+        if min(before.level, after.level) < max(self._least_level, MIN_SHARE * loudest):
             return
         least, most = sorted((before.surprise, after.surprise))
         held_too_short = opened.value != 0.0 and (length < 2 * self._run or abs(opened.value) >= loudest)
         if least > LEAST and most > MOST and not held_too_short:
             level_db = 20 * float(np.log10(max(before.level, after.level)))
             self._found.setdefault((start, stop), {})[channel] = (
-                0.98 - 0.3 * float(np.exp(-least / 3)),
+                (QUIET_SURE if self._quiet else 1.0) * (0.98 - 0.3 * float(np.exp(-least / 3))),
                 level_db,
             )
+
+
+class AllHoles:
+    """Both kinds of holes; one that is of one value is not found again as one of next to nothing."""
+
+    def __init__(self, format: Format, damage: str, shortest_s: float, longest_s: float) -> None:
+        self._kinds = [
+            HoleDetector(format, damage, shortest_s, longest_s, quiet=quiet) for quiet in (False, True)
+        ]
+
+    def push(self, block: Samples) -> None:
+        for kind in self._kinds:
+            kind.push(block)
+
+    def finish(self) -> Sequence[Finding]:
+        flat, quiet = (kind.finish() for kind in self._kinds)
+        taken = [f.region for f in flat]
+        more = [
+            f for f in quiet if not any(f.region.start < t.stop and t.start < f.region.stop for t in taken)
+        ]
+        return sorted([*flat, *more], key=lambda f: (f.region.start, f.region.stop))
 
 
 def _surprise(sound: Floats, value: float) -> float:

@@ -114,6 +114,11 @@ def to_float(native: Native) -> Samples:
         return native.astype(np.float32, copy=False)
 
 
+def to_double(native: Native) -> npt.NDArray[np.float64]:
+    """Native values as float64 with full scale 1, exactly."""
+    return native.astype(np.float64) * (2.0**-31 if native.dtype == np.int32 else 1.0)
+
+
 def dither(start: int, channel: int, at: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
     """Triangular noise between -1 and 1 for the samples start + at of a channel.
 
@@ -202,5 +207,5 @@ def _merge_float(
 ) -> Native:
     if encoding.bits == 32:
         return np.where(same, read, restored)
-    exact = native.astype(np.float64) * (2.0**-31 if native.dtype == np.int32 else 1.0)
+    exact = to_double(native)
     return np.where(same, exact, exact + (restored.astype(np.float64) - read))

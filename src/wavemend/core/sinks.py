@@ -140,39 +140,47 @@ def _plain(container: str, wanted: Encoding) -> Encoding:
     return Encoding("uint" if eight else "int", wanted.bits, container not in WAVES, wanted.valid)
 
 
-def open_sink(target: Target, out: BinaryIO, reader: Reader, history: str, folder: Path) -> Sink:
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a file says of its making: a line of coding history, and a note; both may be empty."""
+
+    line: str
+    note: str
+
+
+def open_sink(target: Target, out: BinaryIO, reader: Reader, history: str, note: str, folder: Path) -> Sink:
     """The sink for a target. Encoders keep their raw output in an unnamed file in `folder`."""
     line = ""
     if history:
         line = chunktags.history_line(reader.format, target.encoding.depth, history, __version__)
     if target.container in LINEAR:
-        return ChunkSink(target, out, reader, line)
-    return EncoderSink(target, out, reader, line, folder)
+        return ChunkSink(target, out, reader, Said(line, note))
+    return EncoderSink(target, out, reader, Said(line, note), folder)
 
 
 class ChunkSink:
     """Samples between chunks: the source's own where the target keeps them, else what can be said of it."""
 
-    def __init__(self, target: Target, out: BinaryIO, reader: Reader, line: str) -> None:
+    def __init__(self, target: Target, out: BinaryIO, reader: Reader, made: Said) -> None:
         self._encoding, self._out = target.encoding, out
         self._source = reader.path.open("rb") if target.kept and isinstance(reader, LinearReader) else None
         self._peaks: list[tuple[float, int]] = [(0.0, 0)] * reader.format.channels
         self._at = 0
         try:
-            self._begin(target, reader, line)
+            self._begin(target, reader, made)
         except BaseException:
             self.abort()
             raise
 
-    def _begin(self, target: Target, reader: Reader, line: str) -> None:
+    def _begin(self, target: Target, reader: Reader, made: Said) -> None:
         if self._source is not None and isinstance(reader, LinearReader):
-            outline = self._kept(target, reader, self._source, line)
+            outline = self._kept(target, reader, self._source, made)
         else:
             mask = (
                 0 if isinstance(reader, LinearReader) else containers.SPEAKERS.get(reader.format.channels, 0)
             )
             outline = containers.fresh(target.container, reader.format, reader.samples, target.encoding, mask)
-            said = chunktags.build(target.container, _with_line(reader.metadata, line))
+            said = chunktags.build(target.container, _with_made(reader.metadata, made))
             # where most readers look for them; libsndfile takes what follows W64's samples for sound
             if target.container in ("W64", "CAF"):
                 outline = replace(outline, before=(*outline.before, *said))
@@ -184,7 +192,7 @@ class ChunkSink:
         self._digest = hashlib.md5(usedforsecurity=False) if b"MD5 " in ids else None
         self._places = containers.write_head(self._outline, self._out, self._source)
 
-    def _kept(self, target: Target, reader: LinearReader, source: BinaryIO, line: str) -> containers.Outline:
+    def _kept(self, target: Target, reader: LinearReader, source: BinaryIO, made: Said) -> containers.Outline:
         outline = containers.like(reader.layout, source)
         if target.encoding != reader.encoding:
             mask = 0
@@ -199,12 +207,20 @@ class ChunkSink:
             )
         if target.container != reader.layout.container:
             outline = containers.converted(outline, target.container)
-        if line:
+        if made.line:
             outline = replace(
                 outline,
-                before=tuple(_appended(piece, source, line) for piece in outline.before),
-                after=tuple(_appended(piece, source, line) for piece in outline.after),
+                before=tuple(_appended(piece, source, made.line) for piece in outline.before),
+                after=tuple(_appended(piece, source, made.line) for piece in outline.after),
             )
+        if made.note and not any(name[:4] == b"bext" for name, _ in outline.before + outline.after):
+            order = ">" if outline.magic == b"RIFX" else "<"
+            said = tuple(chunktags.note_chunks(target.container, made.note, order))
+            # W64: libsndfile takes what follows the samples for sound
+            if target.container == "W64":
+                outline = replace(outline, before=(*outline.before, *said))
+            else:
+                outline = replace(outline, after=(*outline.after, *said))
         return outline
 
     def write(self, native: Native) -> None:
@@ -250,14 +266,16 @@ def _appended(piece: containers.Piece, source: BinaryIO, line: str) -> container
     return id, chunktags.with_history(body if isinstance(body, bytes) else read_body(source, body), line)
 
 
-def _with_line(metadata: Metadata, line: str) -> Metadata:
-    """The same, with a line of coding history where there was one."""
-    if not line:
-        return metadata
-    comments = tuple(
-        (name, f"{text.rstrip()}\r\n{line}" if name == "CODING HISTORY" else text)
-        for name, text in metadata.comments
-    )
+def _with_made(metadata: Metadata, made: Said) -> Metadata:
+    """The same, with a line of coding history where there was one, and the note as a comment."""
+    comments = metadata.comments
+    if made.line:
+        comments = tuple(
+            (name, f"{text.rstrip()}\r\n{made.line}" if name == "CODING HISTORY" else text)
+            for name, text in comments
+        )
+    if made.note:
+        comments = (*comments, ("COMMENT", made.note))
     return replace(metadata, comments=comments)
 
 
@@ -272,12 +290,12 @@ def close_quietly(file: IO[bytes]) -> None:
 class EncoderSink:
     """Samples through an encoder; at the end its output is joined to the source's descriptions."""
 
-    def __init__(self, target: Target, out: BinaryIO, reader: Reader, line: str, folder: Path) -> None:
+    def __init__(self, target: Target, out: BinaryIO, reader: Reader, made: Said, folder: Path) -> None:
         self._target, self._out = target, out
-        self._said = _with_line(reader.metadata, line)
+        self._said = _with_made(reader.metadata, made)
         self._blocks: list[xiph.Block] | None = None
         if target.container == "FLAC":
-            self._prepare_flac(reader)
+            self._prepare_flac(reader, made.note)
         self._raw = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by finish or abort
         try:
             self._encoder = Encoder(
@@ -287,10 +305,12 @@ class EncoderSink:
             close_quietly(self._raw)
             raise
 
-    def _prepare_flac(self, reader: Reader) -> None:
+    def _prepare_flac(self, reader: Reader, note: str) -> None:
         if isinstance(reader, FileReader) and reader.source.container == "FLAC":
             with reader.path.open("rb") as file:
                 self._blocks = xiph.carried(xiph.read_blocks(file)[0])
+            if note:
+                self._blocks = xiph.with_comment(self._blocks, "COMMENT", note, f"wavemend {__version__}")
             return
         if isinstance(reader, LinearReader):
             with reader.path.open("rb") as file:

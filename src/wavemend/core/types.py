@@ -126,6 +126,39 @@ class Verdict:
     reason: str
 
 
+Provenance = Literal["attenuated", "interpolated", "generated"]
+PROVENANCES: tuple[Provenance, ...] = ("attenuated", "interpolated", "generated")
+"""What became of a sample that was not kept; where steps differ, the later of these counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Where one step (an index into the plan's steps) changed the sound, and what it put there.
+
+    `runs` are half-open stretches of samples, sorted; None for channels means all. Unchanged samples
+    between two changed ones count as changed where they are at most `joined`. `values` is the exact
+    number of sample values that changed. What lies in no run of any trace was kept bit for bit.
+    """
+
+    step: int
+    provenance: Provenance
+    channels: tuple[int, ...] | None
+    runs: tuple[tuple[int, int], ...]
+    joined: int
+    values: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What a step says of a place that it generated; `guess` where nobody can know what was there."""
+
+    step: int
+    region: Region
+    guess: bool
+    measures: Mapping[str, float]
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where a recording comes from. `path` is empty for arrays."""
@@ -159,6 +192,8 @@ class Report:
     not_carried: tuple[str, ...]
     versions: Mapping[str, str]
     seconds: Mapping[str, float]
+    provenance: tuple[Trace, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
 
 def as_samples(array: npt.ArrayLike) -> Samples:

@@ -16,7 +16,7 @@ import numpy as np
 
 from wavemend.core import sinks
 from wavemend.core.linear import LinearReader
-from wavemend.core.pcm import merge
+from wavemend.core.pcm import Native, merge
 from wavemend.core.reader import FileReader, Reader, SilentReader
 from wavemend.core.types import Samples
 from wavemend.errors import DeviceError, InputError
@@ -58,7 +58,8 @@ class FileWriter:
     source's own value; only others are rounded and dithered. The container follows from
     the ending of `path`; `subtype` (a libsndfile name, as PCM_24) from the source unless
     given. `history` says in a few words what was done: it becomes a line of the
-    CodingHistory where the source is a Broadcast WAV and something was changed. A
+    CodingHistory where the source is a Broadcast WAV and something was changed. `note`
+    becomes a comment among the descriptions of any other file that has a place for it. A
     `residual` has only the length and format of the recording: the blocks are all there
     is, in 32-bit float where the container has that.
 
@@ -77,6 +78,7 @@ class FileWriter:
         reader: Reader,
         *,
         history: str = "",
+        note: str = "",
         subtype: str | None = None,
         residual: bool = False,
     ) -> None:
@@ -98,7 +100,7 @@ class FileWriter:
         self._open = True
         with self._guarded():
             self._file = _create(self._temporary)
-            self._sink = sinks.open_sink(self.target, self._file, reader, history, self._final.parent)
+            self._sink = sinks.open_sink(self.target, self._file, reader, history, note, self._final.parent)
 
     def _checked_target(self) -> str:
         ending = self.path.suffix.lower()
@@ -117,14 +119,14 @@ class FileWriter:
             raise InputError(f"{self.path}: the output would replace the input; give another name")
         return CONTAINERS[ending]
 
-    def write(self, block: Samples) -> None:
-        """Write the next samples of the restored recording, float32 (channels, samples)."""
+    def write(self, block: Samples) -> Native:
+        """Write the next samples of the restored recording, float32 (channels, samples); what was written."""
         if not self._open:
             raise InputError(f"{self.path}: the file is closed")
         with self._guarded():
-            self._write(block)
+            return self._write(block)
 
-    def _write(self, block: Samples) -> None:
+    def _write(self, block: Samples) -> Native:
         channels, length = self.reader.format.channels, self.reader.samples
         if block.ndim != 2 or block.shape[0] != channels or block.dtype != np.float32:
             raise InputError(
@@ -134,13 +136,14 @@ class FileWriter:
         if stop > length:
             raise InputError(f"more samples than the recording's {length} were written")
         if not block.shape[1]:
-            return
+            return block
         if not np.isfinite(block).all():
             raise InputError("the restored samples hold NaN or infinities")
         native = self.reader.native(start, stop)
         out, changed, clipped = merge(native, block, self.target.encoding, start, kept=self._own)
         self._sink.write(out)
         self._at, self.changed, self.clipped = stop, self.changed + changed, self.clipped + clipped
+        return out
 
     def close(self) -> None:
         """Finish the file and give it its name."""

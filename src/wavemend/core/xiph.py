@@ -92,6 +92,23 @@ def carried(blocks: Sequence[Block]) -> list[Block]:
     return [block for block in blocks if block.kind not in (STREAMINFO, SEEKTABLE)]
 
 
+def with_comment(blocks: Sequence[Block], name: str, value: str, vendor: str) -> list[Block]:
+    """The blocks with one more comment at the end of the others, which keep their bytes."""
+    made = list(blocks)
+    at = next((i for i, block in enumerate(made) if block.kind == COMMENT), None)
+    if at is None:
+        return [Block(COMMENT, build_comments([(name, value)], vendor)), *made]
+    body, text = made[at].body, f"{name}={value}".encode()
+    try:
+        place = 4 + struct.unpack_from("<I", body)[0]
+        count = struct.unpack_from("<I", body, place)[0]
+    except struct.error:
+        return made  # what cannot be read is left as it is
+    head = body[:place] + struct.pack("<I", count + 1)
+    made[at] = Block(COMMENT, head + body[place + 4 :] + struct.pack("<I", len(text)) + text)
+    return made
+
+
 def make_blocks(metadata: Metadata, vendor: str) -> list[Block]:
     """Blocks for what another container said."""
     comment = Block(COMMENT, build_comments(metadata.comments, vendor))

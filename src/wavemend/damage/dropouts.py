@@ -1,7 +1,7 @@
 """Dropouts: short holes in the sound, as lost packets, full buffers and worn tape leave them.
 
-A hole is a stretch of one value, held or zero, that the sound falls into and comes out of
-without warning. Pauses that an editor gated, fades, and silence at either end are
+A hole is a stretch of one value, held or zero, or from 30 ms on of next to nothing, that the sound falls into
+and comes out of without warning. Pauses that an editor gated, fades, and silence at either end are
 none: the sound around them had died away, or comes back softly.
 """
 
@@ -62,8 +62,8 @@ def apply(samples: Samples, format: Format, drawn: Drawn) -> Samples:
     return out
 
 
-def detector(format: Format) -> holes.HoleDetector:
-    return holes.HoleDetector(format, "dropouts", 0.0, LONGEST_MS / 1000)
+def detector(format: Format) -> holes.AllHoles:
+    return holes.AllHoles(format, "dropouts", 0.0, LONGEST_MS / 1000)
 
 
 DAMAGE = Damage(

@@ -1,7 +1,7 @@
-"""Digital silence that cuts into the sound: longer than a dropout, and nothing to fill it from.
+"""Silence that cuts into the sound: longer than a dropout, digital or with the hiss of a torn tape.
 
-Reported so that somebody may look for the missing sound; no repair treats it.
-Pauses gated by an editor, fades and silence at either end are not reported.
+What is up to a second long is filled, and called generated; longer ones are reported so that somebody
+may look for the missing sound. Pauses gated by an editor, fades and silence at either end are not reported.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def apply(samples: Samples, format: Format, drawn: Drawn) -> Samples:
     return out
 
 
-def detector(format: Format) -> holes.HoleDetector:
-    return holes.HoleDetector(format, "silence", SHORTEST_S, np.inf)
+def detector(format: Format) -> holes.AllHoles:
+    return holes.AllHoles(format, "silence", SHORTEST_S, np.inf)
 
 
 DAMAGE = Damage(
     name="silence",
-    title="Digital silence",
+    title="Silence",
     params={"length_s": Param(0.6, 0.4, 60.0, "s", "how long the sound is away")},
     draw=draw,
     apply=apply,

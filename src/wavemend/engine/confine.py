@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wavemend.core.blocks import Queue
-from wavemend.core.types import Format, Region, Samples, merge_spans
-from wavemend.engine.stream import Stream
+from wavemend.core.types import Format, Region, Remark, Samples, merge_spans
+from wavemend.engine.stream import Stream, remarks_of
 
 ENDLESS = 2**62
 """Where a region stops that goes on for as long as there is sound."""
@@ -41,6 +41,11 @@ class Confined:
     @property
     def latency(self) -> int:
         return self._inner.latency + self._hold
+
+    @property
+    def remarks(self) -> Sequence[Remark]:
+        """What the inner stream says."""
+        return remarks_of(self._inner)
 
     def push(self, block: Samples) -> Samples:
         self._dry.append(block)

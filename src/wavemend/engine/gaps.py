@@ -20,11 +20,14 @@ class Gaps(Chunked):
     """Replaces each region's samples, from up to `context` samples on both sides of it.
 
     Regions that overlap or touch are one. One longer than `longest` samples is left as it is.
-    What is put in depends on the recording around it alone, not on the chunks.
+    What is put in depends on the recording around it alone, not on the chunks. A window shows `reach`
+    samples around its chunk, at least and by default a whole gap and its context.
     """
 
-    def __init__(self, format: Format, regions: Sequence[Region], longest: int, context: int) -> None:
-        reach = longest + context
+    def __init__(
+        self, format: Format, regions: Sequence[Region], longest: int, context: int, reach: int = 0
+    ) -> None:
+        reach = max(longest + context, reach)
         super().__init__(format, hop=max(reach, round(0.25 * format.sample_rate)), left=reach, right=reach)
         self._context = context
         self._spans = [

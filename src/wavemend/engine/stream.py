@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from wavemend.core.blocks import Grid, Window
-from wavemend.core.types import Format, Samples
+from wavemend.core.types import Format, Remark, Samples
 
 
 class Stream(Protocol):
@@ -29,6 +29,19 @@ class Stream(Protocol):
 
     def flush(self) -> Samples:
         """Give the rest. Called once, after the last block."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A stream that has something to say of what it put in. `remarks` is complete after the flush."""
+
+    @property
+    def remarks(self) -> Sequence[Remark]: ...
+
+
+def remarks_of(stream: Stream) -> Sequence[Remark]:
+    """What a stream says of what it put in; nothing where it is no stream that tells."""
+    return stream.remarks if isinstance(stream, Telling) else ()
 
 
 class Passthrough:

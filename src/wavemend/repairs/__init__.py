@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from wavemend.core.params import Options, Param, Parameter, resolve
 from wavemend.core.registry import Registry
-from wavemend.core.types import Finding, Format
+from wavemend.core.types import Finding, Format, Provenance, Region
 from wavemend.engine.confine import Confined
 from wavemend.engine.stream import Passthrough, Stream
 from wavemend.errors import InputError
@@ -38,6 +38,9 @@ class Repair:
     `min_confidence`, `min_severity`: findings that are less are left alone by the plan.
     `needs`: measures that a finding must carry. `rests_on(options)` gives what these options
     rest on besides wavemend itself, versions by name; it raises InputError where that is not there.
+    `provenance`: what the samples are that the repair changed; steady ones mostly attenuate, local ones
+    interpolate. `generates(format, findings, options)` gives places where they are generated all the same.
+    `opt_in`: the plan takes it only where somebody asks for it by name.
     """
 
     name: str
@@ -53,6 +56,24 @@ class Repair:
     min_severity: float = 0.0
     needs: tuple[str, ...] = ()
     rests_on: Callable[[Options], Mapping[str, str]] | None = None
+    provenance: Provenance | None = None
+    generates: Callable[[Format, Sequence[Finding], Options], Sequence[Region]] | None = None
+    opt_in: bool = False
+
+    @property
+    def leaves(self) -> Provenance:
+        """What the samples are that the repair changed, but for the places that it generates."""
+        return self.provenance or ("attenuated" if self.scope == "steady" else "interpolated")
+
+    def generated(self, format: Format, findings: Sequence[Finding], options: Options) -> list[Region]:
+        """The places among these findings where all that is put in is generated."""
+        treated = [finding for finding in findings if finding.damage in self.treats]
+        checked = self.check(options)
+        if checked["strength"] == 0.0:
+            return []
+        if self.leaves == "generated":
+            return [finding.region for finding in treated]
+        return list(self.generates(format, treated, checked)) if self.generates else []
 
     @property
     def params(self) -> dict[str, Parameter]:

@@ -1,25 +1,34 @@
-"""Fill short holes from the sound on both sides.
+"""Fill holes of up to a second from the sound on both sides.
 
-Use when: samples are missing, muted or held for up to about 100 ms.
-Not for:  longer holes: what is put in fades into a murmur, and the words or notes are gone.
-Method:   autoregressive models of what lies on both sides, and the samples that leave them the smallest
-          prediction error (Janssen, Veldhuis and Vries 1986). Three sizes are tried, for notes and for
-          quick speech, and one by least squares, for steady tones; how well each one fills holes made
+Use when: samples are missing, muted or held: a lost packet, a worn spot, a torn tape.
+Not for:  holes longer than a second, and words: what is put into a long hole was never said.
+Method:   up to 60 ms autoregressive models of what lies on both sides, and the samples that leave them the
+          smallest prediction error (Janssen, Veldhuis and Vries 1986). Three sizes are tried, for notes and
+          for quick speech, and one by least squares, for steady tones; how well each one fills holes made
           for a trial in the sound before and after decides how much it counts. Amid other holes only
-          the last is used, of all that is left between them. A hole longer than `longest_ms` is
-          left as it is.
+          the last is used, of all that is left between them.
+          Longer holes are generated: partials go on from one side to the other (McAulay and Quatieri
+          1986), what is left goes on as a random process with the spectrum of each side, and the
+          magnitudes are brought near to the mean of both sides (Griffin and Lim 1984). Where the music
+          repeats itself, the passage whose surroundings are most alike is copied instead. Several drafts
+          are made from `seed`; where they lie apart, or the hole is longer than 150 ms and the sound
+          nearby changes within such a time, as speech does, the report calls it a guess. A hole longer
+          than `longest_ms` is left as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from wavemend.core import ar
+from wavemend.core.blocks import Window
 from wavemend.core.params import Options, Param
-from wavemend.core.types import Finding, Format
+from wavemend.core.types import Finding, Format, Region, Remark, merge_spans
+from wavemend.engine.bridging import Bridge, bridge
 from wavemend.engine.gaps import Gaps
 from wavemend.engine.stream import Stream
 from wavemend.repairs import Repair
@@ -35,20 +44,81 @@ SHARPNESS = 4  # how much less a size counts that filled the trials worse
 WORST = 2.0  # error of a trial over its energy, at most
 SURE = 1e-8
 SMALLEST_ORDER = 128  # by least squares: between this and the most, as many as the hole has samples
+LONG_MS = 60.0  # from here on a hole is generated, not interpolated
+WIDE_S = 2.5  # of sound on each side that a passage may be copied from
+GUESS_DB = 2.0  # how far drafts lie apart
+LATER_MS, RESTLESS_DB = 150.0, 5.0  # longer, it is a guess where the sound nearby changes so much
 FEWEST = 3  # known samples for each number in the smallest model
 
 
 class HoleFiller(Gaps):
-    """Interpolates one hole at a time."""
+    """Interpolates or generates one hole at a time."""
 
-    def __init__(
-        self, format: Format, findings: Sequence[Finding], order: int, context_ms: float, longest_ms: float
-    ) -> None:
+    def __init__(self, format: Format, findings: Sequence[Finding], options: Options) -> None:
         per_ms = format.sample_rate / 1000
-        self._order, self._reach = order, round(context_ms * per_ms)
+        self._order, self._reach = int(options["order"]), round(options["context_ms"] * per_ms)
         self._away = round(TRIAL_AWAY_MS * per_ms)
+        self._seed, self._drafts = int(options["seed"]), int(options["drafts"])
+        self._wide, self._later = round(WIDE_S * format.sample_rate), round(LATER_MS * per_ms)
+        self._made: dict[tuple[int, int], Bridge] = {}
+        self._said: list[Remark] = []
         regions = [finding.region for finding in findings]
-        super().__init__(format, regions, round(longest_ms * per_ms), self._reach)
+        self._short = longest = round(min(LONG_MS, options["longest_ms"]) * per_ms)
+        lengths = [r.stop - r.start for r in long_holes(format, findings, options)]
+        wide = 0
+        if lengths:
+            longest = max(lengths)
+            wide = longest + self._wide
+        super().__init__(format, regions, longest, self._reach, wide)
+
+    @property
+    def remarks(self) -> list[Remark]:
+        """What there is to say of each hole that was generated, all channels together."""
+        together: dict[tuple[int, int], Remark] = {}
+        for remark in self._said:
+            key = remark.region.start, remark.region.stop
+            first = together.setdefault(key, remark)
+            if first is not remark:
+                channels = (first.region.channels or ()) + (remark.region.channels or ())
+                surest, other = sorted((first, remark), key=lambda r: r.measures["disagreement_db"])
+                region = Region(*key, channels)
+                together[key] = replace(other, region=region, guess=surest.guess or other.guess)
+        return [together[key] for key in sorted(together)]
+
+    def new(
+        self, window: Window, channel: int, start: int, stop: int, spans: Sequence[tuple[int, int]]
+    ) -> Floats | None:
+        if stop - start <= self._short or (channel, start) in self._across or stop - start > self._longest:
+            return super().new(window, channel, start, stop, spans)
+        origin = window.start - window.lead
+        sound = window.samples[channel].astype(np.float64)
+        first = max([b for _, b in spans if b <= start], default=0)
+        last = min([a for a, _ in spans if a >= stop], default=origin + len(sound))
+        before = sound[max(first, start - self._wide, origin) - origin : start - origin]
+        after = sound[stop - origin : max(min(last, stop + self._wide) - origin, 0)]
+        gap = min(stop, origin + len(sound)) - start
+        rng = np.random.default_rng([self._seed, start])
+        noises = [tuple(rng.standard_normal((2, gap))) for _ in range(self._drafts)]
+        self._made = {key: made for key, made in self._made.items() if key[1] > origin}
+        made = bridge(before, after, gap, self.format.sample_rate, noises, self._made.get((start, stop)))
+        self._made.setdefault((start, stop), made)
+        self._said.append(self._remark(Region(start, start + gap, (channel,)), made))
+        limit = 2 * float(np.abs(np.concatenate((before, after))).max(initial=0.0))
+        return np.clip(made.sound, -limit, limit)
+
+    def _remark(self, region: Region, made: Bridge) -> Remark:
+        later = region.stop - region.start > self._later
+        guess = made.disagreement_db > GUESS_DB or (later and made.restless_db > RESTLESS_DB)
+        how = "copied from nearby" if made.copied is not None else "made from the sound on both sides"
+        why = "; it could as well have gone another way" if guess else ""
+        measures = {
+            "disagreement_db": round(made.disagreement_db, 2),
+            "restless_db": round(made.restless_db, 2),
+            "steady": round(made.steady, 3),
+        }
+        if made.copied is not None:
+            measures["copied_from_s"] = round((region.start + made.copied) / self.format.sample_rate, 3)
+        return Remark(0, region, guess, measures, how + why)
 
     def replace(self, piece: Floats, start: int, stop: int, others: Sequence[tuple[int, int]]) -> Floats:
         # only what reaches up to the hole without another one is used
@@ -109,14 +179,30 @@ class HoleFiller(Gaps):
         return ar.fill(piece[low:high], missing, a)[start - low : stop - low]
 
 
+def long_holes(format: Format, findings: Sequence[Finding], options: Options) -> list[Region]:
+    """The holes that are generated, channel by channel, as what touches becomes one."""
+    per_ms = format.sample_rate / 1000
+    shortest, longest = (
+        round(min(LONG_MS, options["longest_ms"]) * per_ms),
+        round(options["longest_ms"] * per_ms),
+    )
+    found = []
+    for channel in range(format.channels):
+        own = [f.region for f in findings if f.region.of_channel(channel)]
+        for start, stop in merge_spans([(r.start, r.stop) for r in own]):
+            if shortest < stop - start <= longest:
+                found.append(Region(start, stop, (channel,)))
+    return found
+
+
 def build(format: Format, findings: Sequence[Finding], options: Options) -> Stream:
-    return HoleFiller(format, findings, int(options["order"]), options["context_ms"], options["longest_ms"])
+    return HoleFiller(format, findings, options)
 
 
 REPAIR = Repair(
     name="fill",
-    title="Fill short holes",
-    treats=("dropouts",),
+    title="Fill holes",
+    treats=("dropouts", "silence"),
     scope="local",
     own_params={
         "order": Param(
@@ -128,9 +214,16 @@ REPAIR = Repair(
             whole=True,
         ),
         "context_ms": Param(250.0, 5.0, 800.0, "ms", "sound on each side that the largest is fitted to"),
-        "longest_ms": Param(100.0, 1.0, 200.0, "ms", "the longest hole that is filled"),
+        "longest_ms": Param(1000.0, 1.0, 1000.0, "ms", "the longest hole that is filled"),
+        "seed": Param(
+            0, 0, 99_999, "", "another one, another guess; the same one, the same bits", whole=True
+        ),
+        "drafts": Param(
+            3, 2, 8, "", "for a long hole, that are compared to say how sure the first of them is", whole=True
+        ),
     },
     fills=True,
+    generates=long_holes,
     build=build,
     doc=__doc__,
 )

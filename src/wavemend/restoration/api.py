@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 import time
-import weakref
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,17 +23,28 @@ from wavemend.core import measure
 from wavemend.core.hook import Hook, silent
 from wavemend.core.io import open_reader
 from wavemend.core.jsonable import to_plain
-from wavemend.core.reader import BLOCK, ArrayReader, Reader
+from wavemend.core.reader import ArrayReader, Reader
 from wavemend.core.text import write_text
 from wavemend.core.types import Finding, Format, Plan, Recording, Report, Samples, as_samples
 from wavemend.core.writer import FileWriter, default_output
 from wavemend.damage import damages
-from wavemend.errors import DeviceError, InputError
+from wavemend.errors import InputError
 from wavemend.repairs import repairs
 from wavemend.restoration import plan as planning
 from wavemend.restoration.diagnose import diagnose as find
+from wavemend.restoration.ledger import LayerSink
+from wavemend.restoration.outlets import (
+    Removed,
+    Restored,
+    history,
+    layer_files,
+    not_carried,
+    note,
+    rehearse,
+)
 from wavemend.restoration.report import ReportCollector, write_report
 from wavemend.restoration.run import Sink, run, versions_of
+from wavemend.restoration.spool import LayerSpool, Spool
 
 Given = str | Path | Recording | npt.ArrayLike
 """A path, a Recording, or an array, (channels, samples) or (samples,), with its sample_rate."""
@@ -67,19 +75,20 @@ def plan(
     *,
     strength: float = 1.0,
     only: Collection[str] = (),
+    also: Collection[str] = (),
     hook: Hook = silent,
 ) -> Plan:
     """What `restore` would do. Edit it, save it with `save_plan`, or give it to `restore`."""
-    planning.check_request(strength, only)
+    request = planning.Request(strength, only, also)
     with reader_of(given, sample_rate) as reader:
-        return _planned(reader, strength, only, hook)
+        return _planned(reader, request, hook)
 
 
 class Result:
-    """A restored recording: `restored`, `residual` (what was removed) and the `report`."""
+    """A restored recording: `restored`, `residual` (what was removed), `layers` and the `report`."""
 
-    def __init__(self, reader: Reader, spool: Spool, report: Report) -> None:
-        self._reader, self._spool, self.report = reader, spool, report
+    def __init__(self, reader: Reader, spool: Spool, layers: Sequence[LayerSpool], report: Report) -> None:
+        self._reader, self._spool, self._layers, self.report = reader, spool, layers, report
 
     @cached_property
     def restored(self) -> Recording:
@@ -95,10 +104,32 @@ class Result:
         ]
         return Recording(np.concatenate(parts, axis=1), self.report.format, self.report.source)
 
+    @cached_property
+    def layers(self) -> tuple[Recording, ...]:
+        """What each step of the plan added: in 32-bit floats, input + layers, in order, is `restored`."""
+        return tuple(
+            Recording(spool.samples(), self.report.format, self.report.source) for spool in self._layers
+        )
+
+    def without(self, *steps: int) -> Recording:
+        """The input with all layers but those of these steps (indices into the plan's steps)."""
+        for step in steps:
+            if not 0 <= step < len(self.layers):
+                raise InputError(f"there is no step {step}; the plan has {len(self.layers)}")
+        sound = np.concatenate(list(self._reader.blocks()), axis=1)
+        for step, layer in enumerate(self.layers):
+            if step not in steps:
+                np.add(sound, layer.samples, out=sound, where=layer.samples != 0.0)
+        return Recording(sound, self.report.format, self.report.source)
+
     def save(self, path: str | Path) -> Path:
         """Write the restored sound in the input's format, or in the one that the ending of `path` names."""
-        line = history(self.report.plan)
-        with self._reader, FileWriter(Path(path), self._reader, history=line) as writer:
+        with (
+            self._reader,
+            FileWriter(
+                Path(path), self._reader, history=history(self.report.plan), note=note(self.report.plan)
+            ) as writer,
+        ):
             # read, not mapped: pages of a mapping that were touched count as memory in use
             for block in self._spool.blocks():
                 writer.write(block)
@@ -112,35 +143,6 @@ def _placed(reader: Reader) -> Any:
         at += block.shape[1]
 
 
-class Spool:
-    """A sink that keeps the restored sound in a temporary file, which goes away with it."""
-
-    def __init__(self, format: Format) -> None:
-        self._channels = format.channels
-        self._file = tempfile.TemporaryFile(prefix="wavemend-")  # noqa: SIM115 - lives as long as the spool
-        weakref.finalize(self, self._file.close)
-
-    def push(self, before: Samples, after: Samples) -> None:
-        try:
-            self._file.write(np.ascontiguousarray(after.T, "<f4").tobytes())
-        except OSError as error:
-            place = tempfile.gettempdir()
-            raise DeviceError(f"{place}: no place for the restored sound ({error.strerror})") from None
-
-    def blocks(self) -> Iterator[Samples]:
-        """All of it in order, (channels, samples)."""
-        self._file.seek(0)
-        while data := self._file.read(BLOCK * self._channels * 4):
-            yield np.frombuffer(data, "<f4").reshape(-1, self._channels).T
-
-    def samples(self) -> Samples:
-        """(channels, samples), read-only."""
-        self._file.flush()
-        if not self._file.seek(0, os.SEEK_END):
-            return np.zeros((self._channels, 0), np.float32)
-        return np.memmap(self._file, "<f4", "r").reshape(-1, self._channels).T
-
-
 def restore(
     given: Given,
     sample_rate: int | None = None,
@@ -148,18 +150,30 @@ def restore(
     plan: Plan | None = None,
     strength: float = 1.0,
     only: Collection[str] = (),
+    also: Collection[str] = (),
     hook: Hook = silent,
 ) -> Result:
     """Find what is wrong, repair it, and account for it.
 
-    `plan` is run instead of a new one, and goes with neither of the others; `strength` (0 to 1)
-    scales every repair; `only` names the kinds of damage to repair. Raises InputError, MediaError,
+    `plan` is run instead of a new one, and goes with none of the others; `strength` (0 to 1)
+    scales every repair; `only` names the kinds of damage to repair, `also` the repairs to use that
+    run only where somebody asks for them. Raises InputError, MediaError,
     PlanError, or DeviceError where there is no room for what was restored.
     """
+    request = planning.Request(strength, only, also, plan)
+    began = time.perf_counter()
     with reader_of(given, sample_rate) as reader:
-        spool = Spool(reader.format)
-        report = _restore(reader, plan, strength, only, [spool], hook)
-    return Result(reader, spool, report)
+        made = plan or _planned(reader, request, hook)
+        looked = time.perf_counter() - began
+        result = _spooled(reader, made, hook, guard=True)
+    result.report = replace(result.report, seconds={"diagnose": looked, **result.report.seconds})
+    return result
+
+
+def _spooled(reader: Reader, made: Plan, hook: Hook, *, guard: bool) -> Result:
+    spool, layers = Spool(reader.format), [LayerSpool(reader.format) for _ in made.steps]
+    report = _run(reader, made, [spool], hook, guard=guard, layers=[[layer] for layer in layers])
+    return Result(reader, spool, layers, report)
 
 
 def repair(
@@ -173,10 +187,7 @@ def repair(
 ) -> Result:
     """Run one repair over everything, or a span in seconds, whatever the diagnosis thinks."""
     with reader_of(given, sample_rate) as reader:
-        spool = Spool(reader.format)
-        forced = _forced(reader, name, span_s, options, hook)
-        report = _run(reader, forced, [spool], hook, guard=False)
-    return Result(reader, spool, report)
+        return _spooled(reader, _forced(reader, name, span_s, options, hook), hook, guard=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +215,9 @@ def restore_file(
     plan: Plan | None = None,
     strength: float = 1.0,
     only: Collection[str] = (),
+    also: Collection[str] = (),
     residual: Path | None = None,
+    layers: Path | None = None,
     report_dir: Path | None = None,
     subtype: str | None = None,
     hook: Hook = silent,
@@ -212,43 +225,36 @@ def restore_file(
     """Restore a file into a file, in one go and in constant memory.
 
     `output` defaults to a name beside the input, `subtype` (as PCM_24 or FLOAT) to the
-    input's. All sound appears when everything else is done, the report included, or not at all.
+    input's. `layers` is a folder for what each step added (see `outlets.SUM`). All sound appears when
+    everything else is done, the report included, or not at all.
     """
-    planning.check_request(strength, only, plan)
+    request = planning.Request(strength, only, also, plan)
     began = time.perf_counter()
     with open_reader(path) as reader:
         target = output or default_output(path, reader)
-        _rehearse(reader, target, subtype, residual)
-        made = plan or _planned(reader, strength, only, hook)
+        rehearse(reader, target, subtype, residual)
+        made = plan or _planned(reader, request, hook)
         looked = time.perf_counter() - began
         collector = ReportCollector(reader.format, reader.samples, made.findings) if report_dir else None
         with ExitStack() as stack:
-            writer = stack.enter_context(FileWriter(target, reader, history=history(made), subtype=subtype))
-            sinks: list[Sink] = [_Restored(writer), *([collector] if collector else [])]
+            writer = stack.enter_context(
+                FileWriter(target, reader, history=history(made), note=note(made), subtype=subtype)
+            )
+            files = stack.enter_context(layer_files(layers, reader, made, writer)) if layers else None
+            sinks: list[Sink] = [Restored(writer, files.rounding if files else None)]
+            if collector:
+                sinks.append(collector)
             if residual:
-                sinks.append(_Removed(stack.enter_context(FileWriter(residual, reader, residual=True))))
-            report = _run(reader, made, sinks, hook, guard=True, measured=collector is not None)
+                sinks.append(Removed(stack.enter_context(FileWriter(residual, reader, residual=True))))
+            taking = [[layer] for layer in files.layers] if files else []
+            report = _run(
+                reader, made, sinks, hook, guard=True, layers=taking, measured=collector is not None
+            )
             report = replace(
-                report, not_carried=_not_carried(writer), seconds={"diagnose": looked, **report.seconds}
+                report, not_carried=not_carried(writer), seconds={"diagnose": looked, **report.seconds}
             )
             page = write_report(report_dir, report, collector) if report_dir and collector else None
     return Done(target, report, writer.changed, page)
-
-
-def _rehearse(reader: Reader, target: Path, subtype: str | None = None, residual: Path | None = None) -> None:
-    """Raise what writing would raise now, not after minutes of looking."""
-    if residual and os.path.realpath(residual) == os.path.realpath(target):
-        raise InputError(f"{residual}: the residual would replace the output; give another name")
-    FileWriter(target, reader, subtype=subtype).abort()
-    if residual:
-        FileWriter(residual, reader, residual=True).abort()
-
-
-def _not_carried(writer: FileWriter) -> tuple[str, ...]:
-    if not writer.clipped:
-        return writer.not_carried
-    over = f"{writer.clipped} sample values beyond full scale, which {writer.path.name} cannot hold"
-    return (*writer.not_carried, over)
 
 
 def repair_file(
@@ -268,15 +274,17 @@ def repair_file(
         if start_s is not None or stop_s is not None:
             end = reader.samples / reader.format.sample_rate
             span = (0.0 if start_s is None else start_s, end if stop_s is None else stop_s)
-        _rehearse(reader, output, residual=residual)
+        rehearse(reader, output, residual=residual)
         forced = _forced(reader, name, span, options, hook)
         with ExitStack() as stack:
-            writer = stack.enter_context(FileWriter(output, reader, history=history(forced)))
-            sinks: list[Sink] = [_Restored(writer)]
+            writer = stack.enter_context(
+                FileWriter(output, reader, history=history(forced), note=note(forced))
+            )
+            sinks: list[Sink] = [Restored(writer)]
             if residual:
-                sinks.append(_Removed(stack.enter_context(FileWriter(residual, reader, residual=True))))
+                sinks.append(Removed(stack.enter_context(FileWriter(residual, reader, residual=True))))
             report = _run(reader, forced, sinks, hook, guard=False)
-    return Done(output, replace(report, not_carried=_not_carried(writer)), writer.changed)
+    return Done(output, replace(report, not_carried=not_carried(writer)), writer.changed)
 
 
 def damage_file(
@@ -311,27 +319,6 @@ def compare_files(reference: Path, other: Path) -> dict[str, float]:
         return measure.compare(a, b)
 
 
-def history(plan: Plan) -> str:
-    """One line that says what was done, for the coding history of a Broadcast Wave file."""
-    return ", ".join(step.repair for step in plan.steps) or "nothing changed"
-
-
-class _Restored:
-    def __init__(self, writer: FileWriter) -> None:
-        self._writer = writer
-
-    def push(self, before: Samples, after: Samples) -> None:
-        self._writer.write(after)
-
-
-class _Removed:
-    def __init__(self, writer: FileWriter) -> None:
-        self._writer = writer
-
-    def push(self, before: Samples, after: Samples) -> None:
-        self._writer.write(before - after)
-
-
 class _Metered:
     """Both sides through the meters."""
 
@@ -346,9 +333,16 @@ class _Metered:
         return {"before": self._before.finish(), "after": self._after.finish()}
 
 
-def _planned(reader: Reader, strength: float, only: Collection[str], hook: Hook) -> Plan:
+def _planned(reader: Reader, request: planning.Request, hook: Hook) -> Plan:
     found = find(reader, hook=hook)
-    return planning.make_plan(found, reader.format, reader.samples, strength=strength, only=only)
+    return planning.make_plan(
+        found,
+        reader.format,
+        reader.samples,
+        strength=request.strength,
+        only=request.only,
+        also=request.also,
+    )
 
 
 def _forced(
@@ -364,32 +358,31 @@ def _forced(
     return planning.forced_plan(chosen, reader.format, reader.samples, found, span, options)
 
 
-def _restore(
-    reader: Reader, plan: Plan | None, strength: float, only: Collection[str], sinks: list[Sink], hook: Hook
-) -> Report:
-    planning.check_request(strength, only, plan)
-    began = time.perf_counter()
-    made = plan or _planned(reader, strength, only, hook)
-    looked = time.perf_counter() - began
-    report = _run(reader, made, sinks, hook, guard=True)
-    return replace(report, seconds={"diagnose": looked, **report.seconds})
-
-
 def _run(
-    reader: Reader, made: Plan, sinks: list[Sink], hook: Hook, *, guard: bool, measured: bool = False
+    reader: Reader,
+    made: Plan,
+    sinks: list[Sink],
+    hook: Hook,
+    *,
+    guard: bool,
+    layers: Sequence[Sequence[LayerSink]] = (),
+    measured: bool = False,
 ) -> Report:
     began = time.perf_counter()
     meters = _Metered(reader.format) if measured else None
-    verdicts = run(reader, made, [*sinks, meters] if meters else sinks, guard=guard, hook=hook)
+    everything = [*sinks, meters] if meters else sinks
+    outcome = run(reader, made, everything, layers=layers, guard=guard, hook=hook)
     return Report(
         source=reader.source,
         format=reader.format,
         samples=reader.samples,
         findings=made.findings,
         plan=made,
-        verdicts=verdicts,
+        verdicts=outcome.verdicts,
         measures=meters.finish() if meters else {},
         not_carried=(),
         versions=versions_of(made),
         seconds={"repair": time.perf_counter() - began},
+        provenance=outcome.provenance,
+        remarks=outcome.remarks,
     )

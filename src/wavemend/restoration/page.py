@@ -15,9 +15,10 @@ from wavemend import __version__
 from wavemend.core.types import Report
 from wavemend.restoration import page_sound as sound
 from wavemend.restoration import page_tables as tables
-from wavemend.restoration.page_lanes import Kind, kinds_of, lanes
+from wavemend.restoration.page_lanes import Kind, band, kinds_of, lanes
 from wavemend.restoration.page_words import clock, counted, figure, in_words, listed, number, percent
 from wavemend.restoration.picture import RANGE_DB, colours, top_of
+from wavemend.restoration.words import generated_seconds
 
 GUARDED = (
     "In this order. After each step a guard compares what went in with what came out, place by place, "
@@ -48,6 +49,9 @@ def page(
         **_head(report, changed_values),
         **_listen(report, excerpt, levels if whole else excerpt.spectrograms(), top, whole),
         **_whole(report, excerpt, levels, top, changed, whole),
+        hide_band=_hidden(report.provenance),
+        hide_remarks=_hidden(report.remarks),
+        remark_rows=tables.remark_rows(report),
         **_tables(report),
     )
 
@@ -91,10 +95,20 @@ def summary(report: Report, kinds: Sequence[Kind], changed_values: int) -> str:
         text += (
             f"In {where} a repair would have cost too much of the sound; there it was eased or taken back. "
         )
+    text += _generated(report)
     untouched = 1 - changed_values / max(report.samples * report.format.channels, 1)
     if untouched > 0.01:
         text += f"{percent(untouched)} of the samples are bit for bit as they came in."
     return text.strip()
+
+
+def _generated(report: Report) -> str:
+    seconds = generated_seconds(report)
+    if not seconds:
+        return ""
+    guesses = sum(remark.guess for remark in report.remarks)
+    what = f"{seconds:.2f} s of the new file were generated: they were never recorded. "
+    return what + (f"In {counted(guesses, 'place')} they are only a guess. " if guesses else "")
 
 
 def _where(kind: Kind, samples: int) -> str:
@@ -163,10 +177,16 @@ def _listen(
             excerpt.start_s,
             excerpt.seconds,
             '<span class="cursor"></span>',
+            _band(report, excerpt),
         ),
         "players": sound.players(sounds, format),
         "page_sound": f"16 bit at {format.sample_rate / 1000:g} kHz{mixed}.",
     }
+
+
+def _band(report: Report, excerpt: sound.Excerpt) -> str:
+    start = round(excerpt.start_s * report.format.sample_rate)
+    return band(report, start, start + excerpt.before.shape[1])
 
 
 def _whole(
@@ -183,7 +203,13 @@ def _whole(
     if not whole:
         left, width = excerpt.start_s / seconds, excerpt.seconds / seconds
         frame = f'<span class="span" style="left:{left:.3%};width:{width:.3%}"></span>'
-    panels = "" if whole else sound.panels(levels, top, report.format.sample_rate, 0.0, seconds, frame)
+    panels = (
+        ""
+        if whole
+        else sound.panels(
+            levels, top, report.format.sample_rate, 0.0, seconds, frame, band(report, 0, report.samples)
+        )
+    )
     body = lanes(report, kinds, changed, frame) + sound.time_axis(0.0, seconds) if kinds else ""
     return {
         "hide_whole": _hidden(not whole),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from wavemend.core.types import Finding, Report
+from wavemend.core.types import PROVENANCES, Finding, Report
 from wavemend.damage import damages
 from wavemend.restoration.page_words import channel_words, clock, counted, number, percent
 
@@ -67,6 +68,36 @@ def lanes(report: Report, kinds: Sequence[Kind], changed: npt.NDArray[np.float64
             _lane("Samples changed", f"{percent(float(changed.mean()))} of the time", _area(changed), overlay)
         )
     return "".join(rows)
+
+
+def band(report: Report, start: int, stop: int) -> str:
+    """What became of samples start to stop, as a band to lie under their spectrogram; "" where all was kept.
+
+    Of what falls into one of BINS columns and all channels, the most invented counts.
+    """
+    best = np.zeros(BINS, np.uint8)
+    width = max(stop - start, 1)
+    for trace in report.provenance:
+        rank = 1 + PROVENANCES.index(trace.provenance)
+        for first, last in trace.runs:
+            if first < stop and last > start:
+                a = (max(first, start) - start) * BINS // width
+                b = (min(last, stop) - 1 - start) * BINS // width + 1
+                best[a:b] = np.maximum(best[a:b], rank)
+    if not best.any():
+        return ""
+    drawn = []
+    edges = [0, *(np.flatnonzero(np.diff(best)) + 1).tolist(), BINS]
+    for a, b in pairwise(edges):
+        if best[a]:
+            name = PROVENANCES[best[a] - 1]
+            drawn.append(
+                f'<rect class="{name}" x="{a}" width="{b - a}" height="1"><title>{name}</title></rect>'
+            )
+    return (
+        f'<div class="band"><svg viewBox="0 0 {BINS} 1" preserveAspectRatio="none" role="img" '
+        f'aria-label="What was kept, attenuated, interpolated and generated">{"".join(drawn)}</svg></div>'
+    )
 
 
 def _fate(kind: Kind) -> str:

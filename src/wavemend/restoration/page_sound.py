@@ -100,8 +100,11 @@ def panels(
     start_s: float,
     seconds: float,
     overlay: str,
+    below: str = "",
 ) -> str:
-    """Three spectrograms one above the other, with axes of time and frequency; `overlay` goes onto each."""
+    """Three spectrograms one above the other, with axes of time and frequency; `overlay` goes onto each,
+    `below` under the last.
+    """
     top_hz = sample_rate / 2
     marks = [(f, float(axis_position(f, top_hz))) for f in (100, 300, 1000, 3000, 10_000, 30_000)]
     marks = [(f, place) for f, place in marks if place < 0.93]
@@ -115,7 +118,7 @@ def panels(
             f'<div class="panel">{axis}<div class="view"><img alt="Spectrogram: {name.lower()}" src="{uri}">'
             f'{lines}{overlay}<span class="name">{name}</span></div></div>'
         )
-    return "".join(out) + time_axis(start_s, seconds)
+    return "".join(out) + below + time_axis(start_s, seconds)
 
 
 def time_axis(start_s: float, seconds: float) -> str:

@@ -81,6 +81,31 @@ def step_rows(report: Report) -> str:
     return "".join(rows)
 
 
+MOST_REMARKS = 200
+
+
+def remark_rows(report: Report) -> str:
+    """One row for each place that was generated, the most uncertain first; report.json has all of them."""
+    rows = []
+    ordered = sorted(report.remarks, key=lambda r: (not r.guess, r.region.start))
+    for remark in ordered[:MOST_REMARKS]:
+        region, rate = remark.region, report.format.sample_rate
+        measured = ", ".join(
+            f"{name.replace('_', ' ')} {value:.3g}" for name, value in remark.measures.items()
+        )
+        word = (
+            '<span class="chip revert">a guess</span>'
+            if remark.guess
+            else '<span class="chip keep">likely</span>'
+        )
+        rows.append(
+            f'<tr><td class="n">{clock(region.start / rate, tenths=True)}</td>'
+            f'<td class="n">{1000 * (region.stop - region.start) / rate:.0f} ms</td><td>{word}</td>'
+            f"<td>{escape(remark.text)}<small>{escape(measured)}</small></td></tr>"
+        )
+    return "".join(rows)
+
+
 def places(verdicts: Sequence[Verdict]) -> Counter[Action]:
     """How many places were kept, eased and taken back; one verdict may stand for several runs."""
     counts: Counter[Action] = Counter()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import InitVar, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,17 @@ def make_plan(
     *,
     strength: float = 1.0,
     only: Collection[str] = (),
+    also: Collection[str] = (),
 ) -> Plan:
     """The steps for these findings, in order.
 
-    `only` keeps the given kinds of damage; `strength` goes to every step. A finding
+    `only` keeps the given kinds of damage; `strength` goes to every step; `also` names repairs that
+    run only where they are asked for. A finding
     that is less certain than its repair asks for, that is too long for it, or that no repair
     treats is left alone with the reason. Raises InputError for an unknown kind or a strength outside 0 to 1.
     """
-    check_request(strength, only)
-    treating = {kind: repair for repair in repairs.values() for kind in repair.treats}
+    check_request(strength, only, also)
+    treating = _treating(also)
     taken: dict[str, list[int]] = defaultdict(list)
     left: dict[str, list[int]] = defaultdict(list)
     for i, finding in enumerate(findings):
@@ -72,20 +75,45 @@ def _chosen(repair: Repair) -> dict[str, str]:
     return {name: param.default for name, param in repair.params.items() if isinstance(param.default, str)}
 
 
-def check_request(strength: float, only: Collection[str], plan: Plan | None = None) -> None:
-    """InputError for a strength outside 0 to 1, an unknown kind of damage, or a plan beside either."""
-    if plan is not None and (strength != 1.0 or only):
-        raise InputError("a plan already says what to do; give it alone, or strength and only")
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks of a new plan. InputError where it cannot be, or where a plan is given as well."""
+
+    strength: float = 1.0
+    only: Collection[str] = ()
+    also: Collection[str] = ()
+    plan: InitVar[Plan | None] = None
+
+    def __post_init__(self, plan: Plan | None) -> None:
+        if plan is not None and (self.strength != 1.0 or self.only or self.also):
+            raise InputError("a plan already says what to do; give it alone, or strength, only and also")
+        check_request(self.strength, self.only, self.also)
+
+
+def check_request(strength: float, only: Collection[str], also: Collection[str] = ()) -> None:
+    """InputError for a strength outside 0 to 1, an unknown kind, or a repair that need not be asked for."""
     STRENGTH.check("restore", "strength", strength)
     for kind in only:
         if kind not in damages:
             raise InputError(f"there is no damage '{kind}'{suggest(kind, damages)}")
+    for name in also:
+        if not repairs[name].opt_in:
+            raise InputError(f"{name} need not be asked for; restore uses it where it is needed")
+
+
+def _treating(also: Collection[str]) -> dict[str, Repair]:
+    """The repair for each kind of damage; one that was asked for goes before one that is always there."""
+    usual = {kind: r for r in repairs.values() if not r.opt_in for kind in r.treats}
+    return usual | {kind: r for r in repairs.values() if r.name in also for kind in r.treats}
 
 
 def _why_not(finding: Finding, repair: Repair | None, format: Format, only: Collection[str]) -> str:
     if only and finding.damage not in only:
         return f"{finding.damage}: not asked for"
     if repair is None:
+        waiting = [r.name for r in repairs.values() if r.opt_in and finding.damage in r.treats]
+        if waiting:
+            return f"{finding.damage}: left as it is unless {' or '.join(waiting)} is asked for"
         return f"{finding.damage}: reported only, no repair treats it"
     if finding.confidence < repair.min_confidence:
         return f"{finding.damage}: too uncertain to touch (less than {repair.min_confidence:.0%} sure)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -105,7 +106,9 @@ class ReportCollector:
 
 def report_json(report: Report) -> str:
     """The report as JSON; `core.jsonable.from_plain` reads it back."""
-    return json.dumps(to_plain(report), indent=1, allow_nan=False) + "\n"
+    text = json.dumps(to_plain(report), indent=1, allow_nan=False)
+    # a list of numbers is one line, or a run of samples would be four; texts hold no line breaks here
+    return re.sub(r"\[\n[\s\d.,eE+-]+\]", lambda found: re.sub(r"\s+", " ", found[0]), text) + "\n"
 
 
 def write_report(folder: Path, report: Report, collector: ReportCollector) -> Path:

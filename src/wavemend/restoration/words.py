@@ -10,12 +10,13 @@ from typing import Any
 from wavemend.core.card import Card
 from wavemend.core.jsonable import to_plain
 from wavemend.core.params import Parameter, about, defaults
-from wavemend.core.types import Finding, Format, Plan, Report
+from wavemend.core.types import Finding, Format, Plan, Report, merge_spans
 from wavemend.damage import damages
 from wavemend.engine.model import Model, models
 from wavemend.repairs import repairs
 from wavemend.restoration.plan import describe
 
+SHOWN = 10  # guesses, of many
 SEVERITY_WORDS = ((0.15, "slight"), (0.4, "moderate"), (0.7, "strong"), (1.01, "severe"))
 
 
@@ -75,6 +76,7 @@ def of_report(report: Report) -> str:
     else:
         lines.append("Done:")
         lines.extend(_steps(report))
+    lines.extend(_generated(report))
     lines.extend(_left_alone(report.plan))
     lines.extend(_not_carried(report))
     return "\n".join(lines)
@@ -92,6 +94,27 @@ def _steps(report: Report) -> list[str]:
     return lines
 
 
+def _generated(report: Report) -> list[str]:
+    """What is in the file that was never recorded, and what is only a guess."""
+    made = [trace for trace in report.provenance if trace.provenance == "generated"]
+    if not made:
+        return []
+    names = " and ".join(dict.fromkeys(report.plan.steps[trace.step].repair for trace in made))
+    lines = [f"Generated, not recorded: {generated_seconds(report):.2f} s, by {names}"]
+    guesses = [remark for remark in report.remarks if remark.guess]
+    for remark in guesses[:SHOWN]:
+        lines.append(f"  a guess at {remark.region.start / report.format.sample_rate:.2f} s: {remark.text}")
+    if len(guesses) > SHOWN:
+        lines.append(f"  and {len(guesses) - SHOWN} guesses more; the report has them all")
+    return lines
+
+
+def generated_seconds(report: Report) -> float:
+    """How much of the time holds generated sound, in any channel, s."""
+    spans = [run for trace in report.provenance if trace.provenance == "generated" for run in trace.runs]
+    return sum(stop - start for start, stop in merge_spans(spans)) / report.format.sample_rate
+
+
 def of_repair(report: Report) -> str:
     """What a single repair, asked for by name, did."""
     if not report.plan.steps:
@@ -100,7 +123,7 @@ def of_repair(report: Report) -> str:
         f"{step.repair}: {describe([report.findings[k] for k in step.findings], report.format)}"
         for step in report.plan.steps
     ]
-    return "\n".join(lines + _not_carried(report))
+    return "\n".join(lines + _generated(report) + _not_carried(report))
 
 
 def of_writing(output: Path, report: Report, changed: int) -> str:
