@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -12,17 +13,32 @@ FEWEST = 1024  # numbers in a tensor; smaller ones stay as they are
 
 
 def halve(path: Path) -> None:
-    """Store the large tensors of an .onnx file as float16; it still calculates in float32."""
+    """Store an .onnx file's large tensors as float16, equal ones once; it still calculates in float32."""
     model = onnx.load(str(path))
-    graph, casts = model.graph, []
-    for tensor in list(graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or math.prod(tensor.dims) < FEWEST:
-            continue
-        name, small = tensor.name, f"{tensor.name}/half"
+    graph = model.graph
+    stored: dict[bytes, str] = {}
+    casts, nodes = [], []
+
+    def cast(tensor: Any, name: str) -> Any:
+        """What makes `name` out of the tensor's half."""
         values = numpy_helper.to_array(tensor).astype("float16")
-        tensor.CopyFrom(numpy_helper.from_array(values, small))
-        casts.append(helper.make_node("Cast", [small], [name], to=TensorProto.FLOAT))
-    for place, cast in enumerate(casts):
-        graph.node.insert(place, cast)
+        key = repr(values.shape).encode() + values.tobytes()
+        if key not in stored:
+            stored[key] = f"{name}/half"
+            graph.initializer.append(numpy_helper.from_array(values, stored[key]))
+        return helper.make_node("Cast", [stored[key]], [name], to=TensorProto.FLOAT)
+
+    for tensor in [one for one in graph.initializer if _large(one)]:
+        casts.append(cast(tensor, tensor.name))
+        graph.initializer.remove(tensor)
+    for node in graph.node:
+        held = node.attribute[0].t if node.op_type == "Constant" and node.attribute else None
+        nodes.append(cast(held, node.output[0]) if held is not None and _large(held) else node)
+    del graph.node[:]
+    graph.node.extend([*casts, *nodes])
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
+
+
+def _large(tensor: Any) -> bool:
+    return bool(tensor.data_type == TensorProto.FLOAT and math.prod(tensor.dims) >= FEWEST)
