@@ -203,6 +203,17 @@ def test_a_torn_tape_is_found_and_filled_by_restore(length_ms: int) -> None:
     assert kinds == ({"generated"} if length_ms > LONG_MS else {"interpolated"})
 
 
+def test_the_sound_beside_a_hole_stays_as_it_is() -> None:
+    """Its edges are no clicks."""
+    damaged = np.repeat(holed(SOUNDS["notes"], START, START + 16_000), 2, axis=0)
+    damaged[0, 180_000:181_000] = 0
+    result = wavemend.restore(damaged, 48_000)
+    changed = result.restored.samples != damaged
+    changed[:, START : START + 16_000] = changed[0, 180_000:181_000] = False
+    assert not changed.any()
+    assert [step.repair for step in result.report.plan.steps] == ["fill"]
+
+
 def test_longer_than_a_second_is_left_alone_with_the_reason() -> None:
     damaged = holed(SOUNDS["chord"], START, START + 50_000)
     report = wavemend.restore(damaged, 48_000).report

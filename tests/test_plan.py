@@ -33,7 +33,8 @@ def finding(damage: str, start: int = 1000, stop: int = 2000, confidence: float 
 
 def test_steps_come_in_the_order_of_physics_not_of_findings() -> None:
     kinds = [kind for name in reversed(ORDER) if name in repairs for kind in repairs[name].treats]
-    plan = make_plan([finding(kind) for kind in kinds], FORMAT, SAMPLES)
+    found = [finding(kind, 9_000 * i, 9_000 * i + 1_000) for i, kind in enumerate(kinds)]
+    plan = make_plan(found, FORMAT, SAMPLES)
     names = [step.repair for step in plan.steps]
     assert names == [name for name in ORDER if name in repairs]
     assert all(step.reason for step in plan.steps)
@@ -169,11 +170,11 @@ def test_a_forced_repair_covers_the_span_and_every_channel() -> None:
 
 
 def test_a_gap_that_is_too_long_is_left_alone_or_refused() -> None:
-    plan = make_plan([finding("dropouts", 0, 48_000)], FORMAT, SAMPLES)
+    plan = make_plan([finding("dropouts", 0, 48_001)], FORMAT, SAMPLES)
     assert not plan.steps
-    assert "longer than the 100 ms" in plan.left_alone[0].reason
+    assert "longer than the 1000 ms" in plan.left_alone[0].reason
     with pytest.raises(InputError, match="longest_ms"):
-        forced_plan(repairs["fill"], FORMAT, SAMPLES, (), (0, 24_000), {})
+        forced_plan(repairs["fill"], FORMAT, SAMPLES, (), (0, 49_000), {})
     forced = forced_plan(repairs["fill"], FORMAT, SAMPLES, (), (100, 580), {})
     assert forced.findings == (Finding("dropouts", Region(100, 580), 1.0, 1.0),)
 
@@ -198,3 +199,19 @@ def test_a_slight_offset_is_left_alone() -> None:
     plan = make_plan([slight], FORMAT, SAMPLES)
     assert not plan.steps
     assert "too slight" in plan.left_alone[0].reason
+
+
+def test_the_edge_of_a_hole_is_no_click() -> None:
+    hole = Finding("dropouts", Region(5_000, 9_000, (0,)), 0.9, 1.0)
+    inside, beside, other, away = (
+        Finding("clicks", Region(start, start + 9, (channel,)), 0.5, 1.0)
+        for start, channel in ((6_000, 0), (9_010, 0), (9_010, 1), (9_900, 0))
+    )
+    plan = make_plan([hole, inside, beside, other, away], FORMAT, SAMPLES)
+    assert {step.repair: step.findings for step in plan.steps} == {"declick": (3, 4), "fill": (0,)}
+    assert [(left.findings, "edge of a hole" in left.reason) for left in plan.left_alone] == [((1, 2), True)]
+    wide = Finding("crackle", Region(0, 200_000), 0.5, 1.0)
+    assert [s.findings for s in make_plan([hole, wide], FORMAT, SAMPLES).steps] == [(1,), (0,)]
+    # a hole that stays open has no edge that anybody takes care of
+    plan = make_plan([hole, beside], FORMAT, SAMPLES, only=["clicks"])
+    assert [step.findings for step in plan.steps] == [(1,)]
