@@ -16,7 +16,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 from bench import report  # noqa: E402
 from bench.material import Material  # noqa: E402
 from bench.report import Section, Table  # noqa: E402
-from bench.tasks import clicks, declip, denoise, denoise_speed, diagnosis, fill, harm, hum, speed  # noqa: E402
+from bench.tasks import clicks, declip, denoise, denoise_speed, diagnosis, extend, fill, harm, hum, speed  # noqa: E402
 
 TASKS = {
     "harm": harm.run,
@@ -29,6 +29,7 @@ TASKS = {
     "denoise-clean": denoise.clean,
     "denoise-speed": denoise_speed.run,
     "fill": fill.run,
+    "extend": extend.run,
     "diagnosis": diagnosis.run,
     "speed": speed.run,
 }

@@ -38,6 +38,7 @@ class Repair:
     `min_confidence`, `min_severity`: findings that are less are left alone by the plan.
     `needs`: measures that a finding must carry. `rests_on(options)` gives what these options
     rest on besides wavemend itself, versions by name; it raises InputError where that is not there.
+    `asked`: it generates what was never recorded, so plans hold it only where somebody asks for it.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Repair:
     min_severity: float = 0.0
     needs: tuple[str, ...] = ()
     rests_on: Callable[[Options], Mapping[str, str]] | None = None
+    asked: bool = False
 
     @property
     def params(self) -> dict[str, Parameter]:

@@ -45,7 +45,7 @@ def make_plan(
     treats is left alone with the reason. Raises InputError for an unknown kind or a strength outside 0 to 1.
     """
     check_request(strength, only)
-    treating = {kind: repair for repair in repairs.values() for kind in repair.treats}
+    treating = {kind: repair for repair in repairs.values() if not repair.asked for kind in repair.treats}
     taken: dict[str, list[int]] = defaultdict(list)
     left: dict[str, list[int]] = defaultdict(list)
     for i, finding in enumerate(findings):
@@ -86,7 +86,9 @@ def _why_not(finding: Finding, repair: Repair | None, format: Format, only: Coll
     if only and finding.damage not in only:
         return f"{finding.damage}: not asked for"
     if repair is None:
-        return f"{finding.damage}: reported only, no repair treats it"
+        able = [one.name for one in repairs.values() if finding.damage in one.treats]
+        how = f"{able[0]} treats it only where it is asked for" if able else "no repair treats it"
+        return f"{finding.damage}: reported only, {how}"
     if finding.confidence < repair.min_confidence:
         return f"{finding.damage}: too uncertain to touch (less than {repair.min_confidence:.0%} sure)"
     if finding.severity < repair.min_severity:

@@ -161,4 +161,13 @@ def _claim(folder: Path, plan: Recipe, resume: bool, start: Sequence[str]) -> No
 
 def _settled(plan: Recipe) -> tuple[object, ...]:
     """What may not change in the middle of a training."""
-    return plan.seed, plan.frames, dict(plan.network), plan.data, plan.scenes, plan.cases, plan.run.batch
+    return (
+        plan.seed,
+        plan.frames,
+        dict(plan.network),
+        plan.data,
+        plan.scenes,
+        plan.cases,
+        plan.bands,
+        plan.run.batch,
+    )

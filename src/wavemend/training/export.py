@@ -18,6 +18,8 @@ from wavemend.training.network import Denoiser, Examiner, Streaming
 from wavemend.training.recipe import Recipe
 
 TOLERANCE = 1e-3  # of a gain, or of log odds; at most 0.01 dB where nothing is cut
+HALF_TOLERANCE = 0.1  # of levels in Nepers of power (0.4 dB), whose weights are held in half precision
+LARGE = 1000
 BLOCKS = 8
 
 
@@ -42,7 +44,10 @@ def export(
     size = network.state_size()
     _write(network, beside, model.frames_per_call, frames.bins, size)
     try:
-        check(network, beside, model.frames_per_call, frames.bins, size)
+        if model.half:
+            halve(beside)
+        tolerance = HALF_TOLERANCE if model.half else TOLERANCE
+        check(network, beside, model.frames_per_call, frames.bins, size, tolerance)
         card = Card(
             name=model.name,
             title=model.title,
@@ -114,10 +119,32 @@ def _write(network: Streaming, path: Path, count: int, bins: int, size: int) -> 
         )
 
 
-def check(network: Streaming, path: Path, count: int, bins: int, size: int) -> float:
+def halve(path: Path) -> None:
+    """Hold the large weights of an .onnx file in half precision; they are made float32 when it is loaded."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(str(path))
+    graph, casts = model.graph, []
+    for weight in [w for w in graph.initializer if w.data_type == onnx.TensorProto.FLOAT]:
+        values = numpy_helper.to_array(weight)
+        if values.size < LARGE:
+            continue
+        name = weight.name
+        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.save(model, str(path))
+
+
+def check(
+    network: Streaming, path: Path, count: int, bins: int, size: int, tolerance: float = TOLERANCE
+) -> float:
     """Largest difference between the answers of torch and of the file, over blocks that carry their state.
 
-    Raises InputError where it is above TOLERANCE.
+    Raises InputError where it is above `tolerance`.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -139,6 +166,6 @@ def check(network: Streaming, path: Path, count: int, bins: int, size: int) -> f
         given["state"] = torch.from_numpy(state)
         difference = float(np.abs(answer - expected.numpy()).max())
         worst = max(worst, difference if np.isfinite(difference) else np.inf)
-    if worst > TOLERANCE:
+    if worst > tolerance:
         raise InputError(f"{path.stem}: ONNX Runtime and torch differ by {worst:.2g}; the file is not kept")
     return worst

@@ -11,6 +11,7 @@ from typing import Any
 from wavemend.core.frames import Frames
 from wavemend.core.params import suggest
 from wavemend.errors import InputError
+from wavemend.training.bands import Settings as BandSettings
 from wavemend.training.cases import Settings as CaseSettings
 from wavemend.training.scenes import Settings
 from wavemend.training.tables import read_table
@@ -18,13 +19,17 @@ from wavemend.training.tables import read_table
 
 @dataclass(frozen=True)
 class Model:
-    """What the network will be called. `frames_per_call` is how many frames its .onnx takes at once."""
+    """What the network will be called. `frames_per_call` is how many frames its .onnx takes at once.
+
+    With `half` its weights are held in half precision, in the .onnx as in the .pt; it runs in float32.
+    """
 
     name: str
     title: str
     licence: str = "Apache-2.0"
     version: str = "1"
     frames_per_call: int = 1
+    half: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,11 +99,12 @@ class Recipe:
     data: Material = field(default_factory=Material)
     scenes: Settings = field(default_factory=Settings)
     cases: CaseSettings = field(default_factory=CaseSettings)
+    bands: BandSettings = field(default_factory=BandSettings)
     loss: Loss = field(default_factory=Loss)
     run: Run = field(default_factory=Run)
 
 
-_TABLES = ("seed", "model", "frames", "network", "data", "scenes", "cases", "loss", "run")
+_TABLES = ("seed", "model", "frames", "network", "data", "scenes", "cases", "bands", "loss", "run")
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -145,6 +151,7 @@ def _recipe(text: str, tables: Mapping[str, Any]) -> Recipe:
         read_table(Material, tables.get("data", {}), "data"),
         Settings.of(tables.get("scenes", {})),
         read_table(CaseSettings, tables.get("cases", {}), "cases"),
+        read_table(BandSettings, tables.get("bands", {}), "bands"),
         loss,
         run,
     )

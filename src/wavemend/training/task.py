@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wavemend.training.bands import Bands
 from wavemend.training.bank import Bank
 from wavemend.training.cases import Cases
 from wavemend.training.examined import Examined, loss_of
+from wavemend.training.extended import Extended, distance
 from wavemend.training.feed import Examples, Feed
 from wavemend.training.losses import Criterion
-from wavemend.training.network import Denoiser, Examiner, Streaming
+from wavemend.training.network import Denoiser, Examiner, Extender, Streaming
 from wavemend.training.networks import build
 from wavemend.training.recipe import Recipe
 from wavemend.training.scenes import Scenes
@@ -27,7 +29,7 @@ VALIDATION_SEED = 7
 class Task(ABC):
     """A network, its batches in, what they cost and what it is worth out."""
 
-    def __init__(self, network: Streaming, validation: Validation | Heard | Examined) -> None:
+    def __init__(self, network: Streaming, validation: Validation | Heard | Examined | Extended) -> None:
         self.network, self._validation = network, validation
         self._transform = validation.transform
         self._device = next(network.parameters()).device
@@ -103,15 +105,27 @@ class Examining(Task):
         return self._examined.calibrate(network, self._device)
 
 
+class Extending(Task):
+    """What lies above the end of a band? The network says how strong it is."""
+
+    def costs(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> dict[str, Tensor]:
+        """See distance."""
+        with self._cheap():
+            each = distance(batch, self._transform, self.network, called)
+        return {"total": each.nanmean()}
+
+
 def has_bfloat16() -> bool:
     """Whether this processor multiplies in bfloat16 (AVX-512 BF16, AMX, or Arm's)."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def examples_of(recipe: Recipe, bank: Bank, seed: int, split: str, network: Streaming) -> Examples:
-    """What a network of a recipe learns from: cases if it is an examiner, scenes otherwise."""
+    """What a network of a recipe learns from: cases if it is an examiner, bands if it extends, or scenes."""
     if isinstance(network, Examiner):
         return Cases(bank, recipe.cases, network.kinds, seed, split)
+    if isinstance(network, Extender):
+        return Bands(bank, recipe.bands, seed, split)
     return Scenes(bank, recipe.scenes, seed, split)
 
 
@@ -123,6 +137,8 @@ def task_of(recipe: Recipe, bank: Bank, device: torch.device) -> Task:
     transform, batches = Transform(frames, device), -(-run.validation_scenes // run.batch)
     if isinstance(network, Examiner):
         return Examining(network, Examined(held_out, transform, batches))
+    if isinstance(network, Extender):
+        return Extending(network, Extended(held_out, transform, batches))
     if isinstance(network, Denoiser):
         criterion = Criterion(recipe.loss, transform)
         return Denoising(network, criterion, Validation(held_out, transform, batches))
