@@ -16,6 +16,7 @@ from wavemend.engine.calls import Calls
 
 AHEAD_S = 2.5
 BEHIND_S = 5.0
+EVERY = 4  # calls: so often it is looked for
 LOUD = 10**-2.5  # of the loudest part of what is looked at
 SILENCE = 1e-8  # power in a frame, all bins together
 FALLS_DB = 15.0  # at an end that others told, so much at least
@@ -58,6 +59,8 @@ class Ends:
     def end_hz(self, sample: int) -> float | None:
         """Where the band ends around a sample, in Hz, or None; places are asked for in order."""
         call = sample // self._calls.length
+        if call % EVERY:
+            return self._last
         first = max(call - self._behind, self._forgotten)
         if first > self._forgotten:
             del self._powers[: first - self._forgotten]

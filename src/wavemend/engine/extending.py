@@ -31,6 +31,7 @@ MOST = 7.0
 """Nepers of power (30 dB) that the upper band may lie above the one just below its end."""
 FAINT = 4 * QUIET
 """Power below which nothing is made."""
+NOTHING = 1e-20
 UNTOLD_HZ = 16_000.0
 """Where the network is told that the band ends while it does not."""
 TOLD = 0.94
@@ -100,7 +101,7 @@ class Extension:
         cut = self._cut(start)
         heard = np.zeros((spectra.shape[1], card.bins, 2), np.float32)
         told = round(TOLD * (cut or self._bin(UNTOLD_HZ)))
-        heard[:, :told, 0] = np.sqrt(np.mean(_power(spectra[:, :, :told]), axis=0) + np.float32(1e-30))
+        heard[:, :told, 0] = np.sqrt(np.mean(_power(spectra[:, :, :told]), axis=0) + np.float32(NOTHING))
         levels = self._running.step(heard)
         levels = levels[
             max(card.lookahead_frames - start // card.hop, 0) :
@@ -130,11 +131,11 @@ class Extension:
             own = np.flatnonzero(cuts == cut)
             told = round(TOLD * cut)
             taken, wide = spectra[:, own], int(source_width(told))
-            power = _power(taken) + np.float32(QUIET)
+            power = _power(taken[:, :, told - wide : told]) + np.float32(NOTHING)
             envelope = levels[own] @ self._between
             place = sources(bins, told)
-            edge = np.log(power[:, :, told - wide : told].mean(axis=2))
-            alike = np.log(np.mean(power[:, :, told - wide : told], axis=(0, 2)))
+            edge = np.log(power.mean(axis=2))
+            alike = np.log(power.mean(axis=(0, 2)))
             envelope = np.minimum(envelope - alike[:, np.newaxis], np.float32(MOST)) + edge[:, :, np.newaxis]
             wanted = np.exp(envelope)
             size = np.sqrt(np.maximum(wanted - np.float32(FAINT), 0))
