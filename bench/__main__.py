@@ -22,6 +22,7 @@ from bench.tasks import (  # noqa: E402
     denoise,
     denoise_speed,
     diagnosis,
+    extend,
     fill,
     fill_long,
     harm,
@@ -41,6 +42,7 @@ TASKS = {
     "denoise-speed": denoise_speed.run,
     "fill": fill.run,
     "fill-long": fill_long.run,
+    "extend": extend.run,
     "diagnosis": diagnosis.run,
     "speed": speed.run,
 }

@@ -26,13 +26,17 @@ MIN_LEVEL = 10 ** (-50 / 20)
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """Sound to measure on, (channels, samples), and where it comes from; `bits` is its grid, 0 for none."""
+    """Sound to measure on, (channels, samples), and where it comes from; `bits` is its grid, 0 for none.
+
+    `reach_hz` is where its sound ends, as the corpus says; 0 where nobody does.
+    """
 
     name: str
     role: str
     samples: Array
     format: Format
     bits: int = 0
+    reach_hz: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -67,8 +71,13 @@ class Material:
             else "pieces synthesised by the bench itself"
         )
 
-    def clips(self, role: str, count: int, seconds: float, shortest: float = 3.0) -> list[Clip]:
-        """`count` clips of at most so many seconds, always the same ones, from many sources."""
+    def clips(
+        self, role: str, count: int, seconds: float, shortest: float = 3.0, reach_hz: float = 0.0
+    ) -> list[Clip]:
+        """`count` clips of at most so many seconds, always the same ones, from many sources.
+
+        Of a corpus, those alone whose sound reaches `reach_hz`.
+        """
         if not self.root:
             made = synth.pieces(role, count, seconds)
             return [Clip(name, role, x.astype(np.float32), Format(rate, len(x))) for name, x, rate in made]
@@ -76,6 +85,8 @@ class Material:
         for row in self._in_turn(role, shortest):
             if len(found) == count:
                 break
+            if reach_hz and float(row["bandwidth_hz"] or 0) < reach_hz:
+                continue
             clip = self._read(row, seconds)
             if clip:
                 found.append(clip)
@@ -114,7 +125,9 @@ class Material:
         if not samples.size or np.sqrt(np.mean(samples.astype(np.float64) ** 2)) < MIN_LEVEL:
             return None
         name = f"{row['path']} @{start / rate:.1f}s"
-        return Clip(name, row["role"], np.ascontiguousarray(samples[:2]), Format(rate, min(len(samples), 2)))
+        format = Format(rate, min(len(samples), 2))
+        reach_hz = float(row.get("bandwidth_hz") or 0)
+        return Clip(name, row["role"], np.ascontiguousarray(samples[:2]), format, reach_hz=reach_hz)
 
 
 def _hash(text: str) -> int:

@@ -83,6 +83,54 @@ def erb_distance(clean: Array, out: Array, rate: int) -> float:
     return float(np.mean(np.abs(10 * np.log10((a + floor) / (b + floor)))))
 
 
+def lsd_field(clean: Array, out: Array, rate: int, reach_hz: float = 0.0) -> float:
+    """Log-spectral distance in bels, as papers on bandwidth extension measure it (AP-BWE and others).
+
+    Hann windows of 2048 samples, hop 512, over edges that are mirrored; the decimal logarithm of power, not
+    below 1e-8; its RMS over bins, and the mean over frames. With `reach_hz`, over the bins up to there.
+    """
+    frames = []
+    for x in (clean, out):
+        padded = np.pad(x.astype(np.float64), 1024, mode="reflect")
+        cut = np.lib.stride_tricks.sliding_window_view(padded, 2048)[::512]
+        power = (
+            np.abs(np.fft.rfft(cut * (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(2048) / 2048)), axis=1)) ** 2
+        )
+        frames.append(np.log10(np.maximum(power, 1e-8)))
+    bins = round(reach_hz / rate * 2048) if reach_hz else 1025
+    squares = (frames[0] - frames[1])[:, : min(bins, 1025)] ** 2
+    return float(np.mean(np.sqrt(squares.mean(axis=1))))
+
+
+def changed_below(given: Array, out: Array, rate: int, below_hz: float) -> float:
+    """Energy of out - given below a frequency over that of what was given, in dB; at least -200."""
+    size = len(given)
+    window = np.blackman(size)
+    hz = np.fft.rfftfreq(size, 1 / rate)
+    error = np.abs(np.fft.rfft((out.astype(np.float64) - given) * window)[hz < below_hz]) ** 2
+    return _db(float(error.sum()) / max(float((np.abs(np.fft.rfft(given * window)) ** 2).sum()), TINY))
+
+
+def visqol(clean: Array, out: Array, rate: int) -> float | None:
+    """ViSQOL 3 for audio, 1 to 5, by the package `visqol-python`; None without it."""
+    api = _visqol()
+    if api is None:
+        return None
+    clean, out = (soxr.resample(x.astype(np.float64), rate, 48000) for x in (clean, out))
+    return float(api.measure_from_arrays(clean, out, 48000).moslqo)
+
+
+@functools.cache
+def _visqol() -> Any:
+    if importlib.util.find_spec("visqol") is None:
+        return None
+    from visqol import VisqolApi
+
+    api = VisqolApi()
+    api.create(mode="audio")
+    return api
+
+
 def cut_share(clean: Array, out: Array, rate: int) -> float:
     """Share of the clean sound's time-frequency energy in cells that came out more than 3 dB weaker.
 

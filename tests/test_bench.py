@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from bench import measure, report, synth, systems
 from bench.material import Clip, Material
-from bench.tasks import clicks, declip, denoise_pairs, diagnosis, fill, hum
+from bench.tasks import clicks, declip, denoise_pairs, diagnosis, extend, fill, hum
 from bench.tasks.pairs import Pair, head, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -223,3 +223,37 @@ def test_results_are_written_for_people_and_programs(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "results.json").read_text())
     assert content["two"]["tables"][0]["rows"][0] == ["x | y", -1.26]
     assert report.markdown(content) == text
+
+
+def test_the_fields_distance_is_a_bel_for_ten_decibels_and_stops_at_its_floor() -> None:
+    clean = np.random.default_rng(0).standard_normal(24_000) * 0.1
+    assert measure.lsd_field(clean, clean, 48_000) == 0
+    assert measure.lsd_field(clean, clean * 10**0.5, 48_000) == pytest.approx(1.0, abs=1e-3)
+    silence = np.zeros(24_000)
+    assert measure.lsd_field(silence, 1e-9 * clean, 48_000) == 0
+    high = np.fft.irfft(np.fft.rfft(clean) * (np.arange(12_001) > 9_000), 24_000)
+    assert (
+        measure.lsd_field(clean, clean - high, 48_000, 8_000)
+        < 0.02
+        < measure.lsd_field(clean, clean - high, 48_000)
+    )
+
+
+def test_what_changes_below_the_end_is_weighed_against_the_whole() -> None:
+    second = np.arange(48_000) / 48_000
+    given = np.sin(2 * np.pi * 1000 * second)
+    added = given + 0.01 * np.sin(2 * np.pi * 2000 * second) + np.sin(2 * np.pi * 9000 * second)
+    assert measure.changed_below(given, added, 48_000, 5_000) == pytest.approx(-40, abs=0.1)
+    assert measure.changed_below(given, added, 48_000, 1_500) < -120
+
+
+def test_a_narrowed_clip_lacks_what_lies_above_and_keeps_what_lies_below() -> None:
+    whole = clip(role="noise")
+    pair = extend.narrowed(whole, 4_000.0)
+    assert pair.clean.shape == pair.damaged.shape
+    assert measure.lsd_field(pair.clean, pair.damaged, pair.rate, 3_000) < 0.05
+    assert measure.lsd_field(pair.clean, pair.damaged, pair.rate) > 0.5
+    made = extend.copied().run(pair.damaged, pair.rate, pair.facts)
+    assert measure.lsd_field(pair.clean, made, pair.rate) < measure.lsd_field(
+        pair.clean, pair.damaged, pair.rate
+    )

@@ -32,6 +32,11 @@ def _out(help: str) -> Callable[[F], F]:
 SUBTYPE = click.option(
     "--subtype", metavar="NAME", help="sample format of the output, as PCM_24 or FLOAT; default: the input's"
 )
+EXTEND = click.option(
+    "--extend",
+    is_flag=True,
+    help="also generate the high band where it is missing; what is generated is marked as such",
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="print JSON instead of words")
 
 
@@ -49,6 +54,7 @@ def cli() -> None:
 )
 @click.option("--strength", type=float, default=None, help="0 changes nothing, 1 repairs in full (default)")
 @click.option("--only", help="repair only these kinds of damage: KIND,KIND (see wavemend list)")
+@EXTEND
 @click.option("--residual", type=click.Path(path_type=Path), help=REMOVED)
 @click.option(
     "--layers",
@@ -67,6 +73,7 @@ def restore(
     plan_path: Path | None,
     strength: float | None,
     only: str | None,
+    extend: bool,
     residual: Path | None,
     layers: Path | None,
     report_dir: Path | None,
@@ -82,8 +89,10 @@ def restore(
     kinds = tuple(kind.strip() for kind in (only or "").split(",") if kind.strip())
     if only is not None and not kinds:
         raise InputError("--only names no kind of damage; leave it out to repair all")
-    if plan_path and (strength is not None or kinds):
-        raise InputError("a plan already says what to do; give --plan or --strength and --only, not both")
+    if plan_path and (strength is not None or kinds or extend):
+        raise InputError(
+            "a plan already says what to do; give --plan or --strength, --only and --extend, not both"
+        )
     plan = load_plan(plan_path) if plan_path else None
     with progress() as hook:
         done = restore_file(
@@ -92,6 +101,7 @@ def restore(
             plan=plan,
             strength=1.0 if strength is None else strength,
             only=kinds,
+            also=("extend",) if extend else (),
             residual=residual,
             layers=layers,
             report_dir=report_dir,
@@ -127,7 +137,8 @@ def diagnose(input: Path, as_json: bool) -> None:
 @cli.command()
 @INPUT
 @_out(help="where to write the plan as JSON, to be edited and run with restore --plan")
-def plan(input: Path, output: Path | None) -> None:
+@EXTEND
+def plan(input: Path, output: Path | None, extend: bool) -> None:
     """Say what restore would do to INPUT, without doing it.
 
     In words on a terminal, as JSON in a pipe or with -o.
@@ -139,7 +150,7 @@ def plan(input: Path, output: Path | None) -> None:
     if output and same_file(output, input):
         raise InputError(f"{output}: the plan would replace the input; give another name")
     with progress() as hook:
-        made = api.plan(input, hook=hook)
+        made = api.plan(input, also=("extend",) if extend else (), hook=hook)
     if output:
         save_plan(made, output)
         click.echo(f"Written: {output}")

@@ -17,7 +17,7 @@ from wavemend.core.jsonable import from_plain, to_plain
 from wavemend.core.text import write_text
 from wavemend.errors import InputError
 
-ANSWERS = {"denoise": "mask", "content": "odds", "examine": "odds", "weigh": "gains"}
+ANSWERS = {"denoise": "mask", "content": "odds", "examine": "odds", "weigh": "gains", "extend": "levels"}
 """What a network is for, and what it gives (engine.model)."""
 
 

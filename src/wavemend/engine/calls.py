@@ -10,6 +10,7 @@ from scipy import fft
 
 from wavemend.core.blocks import Queue
 from wavemend.core.card import Card
+from wavemend.core.frames import Frames
 from wavemend.core.types import Samples
 
 Spectra = npt.NDArray[np.complex64]
@@ -48,6 +49,35 @@ class Calls:
             self._held.drop(self._start)
             cut = [given[:, at : at + frames.n_fft] for at in range(0, self.length, frames.hop)]
             yield start, fft.rfft(np.stack(cut, axis=1) * frames.analysis, axis=2)
+
+
+class Overlap:
+    """Spectra of frames back to sound, (channels, frames, bins + 1) -> (channels, frames · hop).
+
+    What lies before the recording is left out: the first frames give less.
+    """
+
+    def __init__(self, frames: Frames, channels: int) -> None:
+        self._frames, self._channels = frames, channels
+        self._tail = np.zeros((channels, frames.synthesis - frames.hop), np.float32)
+        self._skip = self._tail.shape[1]
+
+    def add(self, spectra: Spectra) -> Samples:
+        """What these frames complete."""
+        frames, count = self._frames, spectra.shape[1]
+        sound = fft.irfft(spectra, frames.n_fft, axis=2)[..., -frames.synthesis :]
+        sound = (sound * frames.synth[-frames.synthesis :]).reshape(
+            self._channels, count, frames.overlap, frames.hop
+        )
+        total = np.zeros((self._channels, count + frames.overlap - 1, frames.hop), np.float32)
+        total[:, : frames.overlap - 1] = self._tail.reshape(self._channels, -1, frames.hop)
+        for k in range(frames.overlap):
+            total[:, k : k + count] += sound[:, :, k]
+        self._tail = total[:, count:].reshape(self._channels, -1)
+        out = total[:, :count].reshape(self._channels, -1)
+        skip = min(self._skip, out.shape[1])
+        self._skip -= skip
+        return out[:, skip:]
 
 
 def heard(spectra: Spectra) -> Spectra:

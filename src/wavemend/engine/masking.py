@@ -1,8 +1,8 @@
 """A network's mask on a recording, at any rate and in any number of channels.
 
 Only the difference that the mask makes is worked out at the network's rate; it is brought to the
-recording's rate and added to the recording's own samples. Where the mask is 1 they keep their
-bits, and what lies above the network's band is not touched: at 96 kHz, hiss above 24 kHz stays.
+recording's rate and added to the recording's own samples (engine.aside). Where the mask is 1 they keep
+their bits, and what lies above the network's band is not touched: at 96 kHz, hiss above 24 kHz stays.
 All channels get one mask, so that the stereo image does not move.
 """
 
@@ -13,12 +13,10 @@ from math import ceil
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
 
-from wavemend.core.blocks import Queue
-from wavemend.core.resample import Ratio, Resampler
 from wavemend.core.types import Format, Samples
-from wavemend.engine.calls import Calls, Spectra, heard
+from wavemend.engine.aside import Aside
+from wavemend.engine.calls import Calls, Overlap, Spectra, heard
 from wavemend.engine.hearing import AHEAD_S, Ear
 from wavemend.engine.model import Model
 
@@ -36,8 +34,7 @@ class Difference:
         self._channels, self._least, self._content = channels, np.float32(least), content
         self._calls = Calls(self._card, channels)
         self._waiting = np.zeros((channels, 0, self._frames.bins + 1), np.complex64)
-        self._tail = np.zeros((channels, self._frames.synthesis - self._frames.hop), np.float32)
-        self._skip = self._tail.shape[1]  # what the first frame gives before the recording begins
+        self._overlap = Overlap(self._frames, channels)
         self._came = self._went = 0
 
     @property
@@ -81,7 +78,7 @@ class Difference:
         gain = gain[early:]  # of frames before the recording
         waiting = np.concatenate((self._waiting, spectra), axis=1)
         self._waiting = waiting[:, len(gain) :]
-        return self._overlapped(waiting[:, : len(gain)] * (gain - 1))
+        return self._overlap.add(waiting[:, : len(gain)] * (gain - 1))
 
     def _gain(self, mask: Spectra) -> Spectra:
         """The mask with its magnitude within bounds, and the Nyquist frequency's like its neighbour's."""
@@ -89,23 +86,6 @@ class Difference:
         size = np.abs(mask)
         mask *= np.minimum(np.maximum(size, self._least), np.float32(1)) / np.maximum(size, np.float32(1e-30))
         return np.concatenate((mask, mask[:, -1:]), axis=1)
-
-    def _overlapped(self, spectra: Spectra) -> Samples:
-        """What these frames complete, (channels, frames · hop), less what lies before the recording."""
-        frames, count = self._frames, spectra.shape[1]
-        sound = fft.irfft(spectra, frames.n_fft, axis=2)[..., -frames.synthesis :]
-        sound = (sound * frames.synth[-frames.synthesis :]).reshape(
-            self._channels, count, frames.overlap, frames.hop
-        )
-        total = np.zeros((self._channels, count + frames.overlap - 1, frames.hop), np.float32)
-        total[:, : frames.overlap - 1] = self._tail.reshape(self._channels, -1, frames.hop)
-        for k in range(frames.overlap):
-            total[:, k : k + count] += sound[:, :, k]
-        self._tail = total[:, count:].reshape(self._channels, -1)
-        out = total[:, :count].reshape(self._channels, -1)
-        skip = min(self._skip, out.shape[1])
-        self._skip -= skip
-        return out[:, skip:]
 
 
 class Course:
@@ -134,7 +114,7 @@ class Course:
         return np.asarray(shares, np.float32)
 
 
-class Masked:
+class Masked(Aside):
     """The stream that a network makes of a recording. Its noise is lowered by `floor_db` at most.
 
     `content` is told to the network, or `ear` finds it out, and hears AHEAD_S ahead if the network
@@ -145,62 +125,13 @@ class Masked:
     def __init__(
         self, format: Format, model: Model, floor_db: float, content: float = 0.0, ear: Model | None = None
     ) -> None:
-        self._dry, self._waits = Queue(format.channels), Queue(format.channels)
-        self._ear = Ear(ear, format.channels, AHEAD_S * (model.card.lookahead_frames > 0)) if ear else None
+        listening = Ear(ear, format.channels, AHEAD_S * (model.card.lookahead_frames > 0)) if ear else None
         card = model.card
         self.course = Course(
-            self._ear.content if self._ear else lambda sample: content,
+            listening.content if listening else lambda sample: content,
             card.lookahead_frames * card.hop,
             card.frames_per_call * card.hop,
             format.sample_rate / card.sample_rate,
         )
-        self._difference = Difference(model, format.channels, 10 ** (-floor_db / 20), self.course)
-        call, delay = self._difference.call, self._difference.delay
-        if self._ear:
-            delay += self._ear.ahead
-        self._up = self._down = None
-        self.latency = call + delay
-        rate = model.card.sample_rate
-        if format.sample_rate != rate:
-            there, back = Ratio.of(format.sample_rate, rate), Ratio.of(rate, format.sample_rate)
-            chunks = ceil(call / there.up)
-            self._up = Resampler(format.channels, there, chunks * there.down)
-            self._down = Resampler(format.channels, back, max(1, call // 3 // back.down) * back.down)
-            waits = self._ear.ahead if self._ear else 0
-            uneven = 0 if chunks * there.up % call == waits % call == 0 else call - 1
-            there_s = (uneven + delay + self._down.latency) / rate
-            self.latency = self._up.latency + ceil(there_s * format.sample_rate)
-
-    def push(self, block: Samples) -> Samples:
-        self._dry.append(block)
-        changed = self._told(self._up.push(block) if self._up else block)
-        return self._added(self._down.push(changed) if self._down else changed)
-
-    def flush(self) -> Samples:
-        parts = [self._told(self._up.flush())] if self._up else []
-        if self._ear:
-            self._ear.flush()
-            parts.append(self._difference.push(self._waits.view(self._waits.start, self._waits.stop)))
-        changed = np.concatenate([*parts, self._difference.flush()], axis=1)
-        if self._down:
-            changed = np.concatenate((self._down.push(changed), self._down.flush()), axis=1)
-        return self._added(changed)
-
-    def _told(self, block: Samples) -> Samples:
-        """What the network makes of sound of which the ear knows what it is."""
-        if not self._ear:
-            return self._difference.push(block)
-        self._ear.push(block)
-        self._waits.append(block)
-        start = self._waits.start
-        stop = max(self._waits.stop - self._ear.ahead, start)
-        ready = self._waits.view(start, stop)
-        self._waits.drop(stop)
-        return self._difference.push(ready)
-
-    def _added(self, changed: Samples) -> Samples:
-        start = self._dry.start
-        given = self._dry.view(start, min(start + changed.shape[1], self._dry.stop))
-        self._dry.drop(start + given.shape[1])
-        changed = changed[:, : given.shape[1]]
-        return np.where(changed == 0, given, given + changed)
+        difference = Difference(model, format.channels, 10 ** (-floor_db / 20), self.course)
+        super().__init__(format, card.sample_rate, difference, listening)

@@ -8,6 +8,7 @@ What a network takes and gives, in calls that follow each other, as float32:
     mask      (1, frames_per_call, bins, 2)  out  a denoiser's: complex gain, magnitude 0 to 1
     odds      (1, frames_per_call)           out  a listener's: log odds that music belongs to the recording
     odds      (1, frames_per_call, kinds)    out  an examiner's: log odds of each kind of damage on its card
+    levels    (1, frames_per_call, bins / SPACING)  out  an extender's: logarithms of power
     next_state (1, state_size)               out
 
 One that weighs has no state, and takes stretches of any even length and of bins divisible by 4:
@@ -31,6 +32,7 @@ import numpy.typing as npt
 
 from wavemend.core.card import ANSWERS, Card, file_sha256, read_card
 from wavemend.core.params import suggest
+from wavemend.core.translation import SPACING
 from wavemend.errors import DeviceError, InputError
 
 SHIPPED = Path(__file__).parents[1] / "models"
@@ -49,6 +51,7 @@ def shapes(card: Card) -> dict[str, list[int]]:
         "content": [1, 1],
         "mask": cells,
         "odds": odds,
+        "levels": [*cells[:2], card.bins // SPACING],
         "next_state": state,
     }
 
@@ -76,7 +79,7 @@ class Running:
         self._told = model.card.told
 
     def step(self, spectrum: Values, content: float = 0.0) -> Values:
-        """The mask, or the odds, for the next frames, (frames_per_call, bins, 2).
+        """The mask, the odds or the levels for the next frames, without the leading 1.
 
         Raises InputError where the network gives what is no number.
         """

@@ -161,5 +161,5 @@ def _claim(folder: Path, plan: Recipe, resume: bool, start: Sequence[str]) -> No
 
 def _settled(plan: Recipe) -> tuple[object, ...]:
     """What may not change in the middle of a training."""
-    heard = plan.scenes, plan.cases, plan.grains, plan.run.batch
+    heard = plan.scenes, plan.cases, plan.grains, plan.bands, plan.run.batch
     return plan.seed, plan.frames, dict(plan.network), plan.data, *heard

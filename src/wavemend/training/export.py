@@ -20,7 +20,12 @@ from wavemend.training.network import Denoiser, Examiner, Learner, Streaming, We
 from wavemend.training.recipe import Recipe
 
 TOLERANCE = 1e-3  # of a gain, or of log odds; at most 0.01 dB where nothing is cut
-HALF_TOLERANCE = {"mask": 1e-2, "gains": 1e-2, "odds": 1e-1}  # the same, with weights of half the size
+HALF_TOLERANCE = {
+    "mask": 1e-2,
+    "gains": 1e-2,
+    "odds": 1e-1,
+    "levels": 1e-1,
+}  # the same, with weights of half the size
 BLOCKS = 8
 
 

@@ -120,7 +120,8 @@ class Training:
         """
         best = load(self.folder / BEST)
         self.average.network.load_state_dict(best["average"])
-        save(path, {"average": best["average"], "hours": self.hours_of_sound, "seconds": self.seconds})
+        weights = halved(best["average"]) if self.recipe.model.half else best["average"]
+        save(path, {"average": weights, "hours": self.hours_of_sound, "seconds": self.seconds})
         return dict(best["figures"])
 
     def resume(self) -> None:
@@ -242,6 +243,11 @@ def save(path: Path, held: Mapping[str, Any]) -> None:
     beside = path.with_name(path.name + ".part")
     torch.save(dict(held), beside)
     os.replace(beside, path)
+
+
+def halved(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights in half precision, for files alone."""
+    return {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
 
 
 def append(path: Path, row: Mapping[str, Any]) -> None:

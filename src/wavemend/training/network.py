@@ -113,3 +113,17 @@ class Weigher(Learner):
         `first` is the number of the first bin, (batch,), where they do not begin at 0 Hz. Frames are
         even in number, bins divisible by 4.
         """
+
+
+class Extender(Streaming):
+    """A network that says what would lie above the end of a band."""
+
+    task = "extend"
+
+    @abstractmethod
+    def forward(self, spectrum: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(batch, frames, bins, 2), (batch, state_size) -> (batch, frames, bins / SPACING), new state.
+
+        Bins above the end of the band are zeros, and no others. What comes out are levels, each the mean
+        logarithm of power of SPACING bins (core.translation), of the spectrum `lookahead` frames earlier.
+        """

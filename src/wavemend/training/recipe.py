@@ -11,6 +11,7 @@ from typing import Any
 from wavemend.core.frames import Frames
 from wavemend.core.params import suggest
 from wavemend.errors import InputError
+from wavemend.training.bands import Settings as BandSettings
 from wavemend.training.cases import Settings as CaseSettings
 from wavemend.training.grains import Settings as GrainSettings
 from wavemend.training.scenes import Settings
@@ -19,13 +20,17 @@ from wavemend.training.tables import read_table
 
 @dataclass(frozen=True)
 class Model:
-    """What the network will be called. `frames_per_call` is how many frames its .onnx takes at once."""
+    """What the network will be called. `frames_per_call` is how many frames its .onnx takes at once.
+
+    With `half` the weights that are kept for PyTorch are in half precision, as those of the .onnx always are.
+    """
 
     name: str
     title: str
     licence: str = "Apache-2.0"
     version: str = "1"
     frames_per_call: int = 1
+    half: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,11 +101,12 @@ class Recipe:
     scenes: Settings = field(default_factory=Settings)
     cases: CaseSettings = field(default_factory=CaseSettings)
     grains: GrainSettings = field(default_factory=GrainSettings)
+    bands: BandSettings = field(default_factory=BandSettings)
     loss: Loss = field(default_factory=Loss)
     run: Run = field(default_factory=Run)
 
 
-_TABLES = ("seed", "model", "frames", "network", "data", "scenes", "cases", "grains", "loss", "run")
+_TABLES = ("seed", "model", "frames", "network", "data", "scenes", "cases", "grains", "bands", "loss", "run")
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -148,6 +154,7 @@ def _recipe(text: str, tables: Mapping[str, Any]) -> Recipe:
         Settings.of(tables.get("scenes", {})),
         read_table(CaseSettings, tables.get("cases", {}), "cases"),
         read_table(GrainSettings, tables.get("grains", {}), "grains"),
+        read_table(BandSettings, tables.get("bands", {}), "bands"),
         loss,
         run,
     )

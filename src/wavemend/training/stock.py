@@ -83,6 +83,7 @@ def choose(weights: dict[str, float], rng: np.random.Generator) -> str:
 
 
 WORTH_HZ = (8_000.0, 16_000.0)
+WIDE_HZ = 15_000.0
 STEADY = ("vinyl", "hum", "static", "machine")
 NOT_NOISE = "synthetic"  # synthesisers that play noises
 ROUGH = 0.1
@@ -92,14 +93,15 @@ LOOK_S, BINS = 6, 4096
 
 @lru_cache(maxsize=32)
 def shelf(bank: Bank, role: str, split: str, kind: str = "") -> Shelf:
-    """The clips of a role. Of noises, a `kind` may be asked for.
-
+    """The clips of a role. A `kind` may be asked for. "wide": all that reach WIDE_HZ. Of noises,
     "real": all but synthesisers' sounds; "steady": discs, hum, static and machines; "rough": those real
     ones without tones, which nobody would take for music.
     """
 
     def keep(clip: Clip) -> bool:
         tags = clip.tags.split()
+        if kind == "wide":
+            return clip.bandwidth_hz >= WIDE_HZ
         if kind == "steady":
             return any(tag in tags for tag in STEADY)
         if kind == "rough":

@@ -101,11 +101,20 @@ def music_line(pieces: Shelf, rng: np.random.Generator, length: int) -> list[dic
 
 
 def draw_layer(
-    bank: Bank, role: str, split: str, rng: np.random.Generator, samples: int, shares: Drawn
+    bank: Bank,
+    role: str,
+    split: str,
+    rng: np.random.Generator,
+    samples: int,
+    shares: Drawn,
+    kind: str = "",
 ) -> dict[str, Any]:
-    """One layer; `shares` holds how often there is an eq, a limit, a room and a change of speed."""
+    """One layer; `shares` holds how often there is an eq, a limit, a room and a change of speed.
+
+    A `kind` narrows what it is made of (training.stock).
+    """
     speech = role == "speech"
-    pieces = shelf(bank, role, split)
+    pieces = shelf(bank, role, split, kind)
     low, high = (0.94, 1.06) if speech else (0.85, 1.18)
     changed = rng.random() < shares["speed"] * (0.5 if speech else 1.0)
     length = draw_speed(rng, low, high, samples) if changed else room_for(samples)

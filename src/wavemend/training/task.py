@@ -9,13 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wavemend.training.bands import Bands
 from wavemend.training.bank import Bank
 from wavemend.training.cases import Cases
 from wavemend.training.examined import Examined, loss_of
+from wavemend.training.extended import Extended, distance
 from wavemend.training.feed import Examples, Feed
 from wavemend.training.grains import Grains
 from wavemend.training.losses import Criterion
-from wavemend.training.network import Denoiser, Examiner, Learner, Weigher
+from wavemend.training.network import Denoiser, Examiner, Extender, Learner, Weigher
 from wavemend.training.networks import build
 from wavemend.training.recipe import Recipe
 from wavemend.training.scenes import Scenes
@@ -124,17 +126,33 @@ class Weighing(Task):
         return {"total": parts["plain"] + parts["whitened"], **parts}
 
 
+class Extending(Task):
+    """What lies above the end of a band? The network says how strong it is."""
+
+    def __init__(self, network: Extender, validation: Extended) -> None:
+        super().__init__(network, validation)
+        self._extender = network
+
+    def costs(self, batch: Mapping[str, Any], called: Callable[..., Any]) -> dict[str, Tensor]:
+        """See distance."""
+        with self._cheap():
+            each = distance(batch, self._transform, self._extender, called)
+        return {"total": each.nanmean()}
+
+
 def has_bfloat16() -> bool:
     """Whether this processor multiplies in bfloat16 (AVX-512 BF16, AMX, or Arm's)."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def examples_of(recipe: Recipe, bank: Bank, seed: int, split: str, network: Learner) -> Examples:
-    """What a network of a recipe learns from: an examiner from cases, a weigher from grains."""
+    """What a network of a recipe learns from: scenes, or what its kind of network needs."""
     if isinstance(network, Examiner):
         return Cases(bank, recipe.cases, network.kinds, seed, split)
     if isinstance(network, Weigher):
         return Grains(bank, recipe.grains, seed, split)
+    if isinstance(network, Extender):
+        return Bands(bank, recipe.bands, seed, split)
     return Scenes(bank, recipe.scenes, seed, split)
 
 
@@ -148,6 +166,8 @@ def task_of(recipe: Recipe, bank: Bank, device: torch.device) -> Task:
         return Examining(network, Examined(held_out, transform, batches))
     if isinstance(network, Weigher):
         return Weighing(network, Weighed(held_out, transform, batches), recipe.loss.cut)
+    if isinstance(network, Extender):
+        return Extending(network, Extended(held_out, transform, batches))
     if isinstance(network, Denoiser):
         criterion = Criterion(recipe.loss, transform)
         return Denoising(network, criterion, Validation(held_out, transform, batches))

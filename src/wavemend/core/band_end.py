@@ -1,0 +1,78 @@
+"""Where the band of a recording ends, from its spectrum.
+
+An end is a fall that what lies below it does not announce, with nothing above that is as strong again. Steep
+filters fall within a few per cent of the frequency, gentle ones within half an octave, for which
+the fall must be deeper. The end itself is where the fall began: the line through its middle, drawn back.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+STEP_HZ = 94.0
+LOWEST_HZ, HIGHEST_HZ = 1_900.0, 16_200.0
+LOW_HZ, LOW_DB = 3_200.0, 10.0  # below it few partials may be all that there is: the fall must be deeper
+HIGHEST_SHARE = 0.88  # of half the sample rate
+SHARES = (0.08, 0.2, 0.3)  # of its frequency: within that above and below, the sound falls
+DROPS_DB = (24.0, 30.0, 42.0)
+SURPRISES_DB = (18.0, 24.0, 34.0)  # of the fall, beyond what comes before it announces
+BENDS = (1.0, 1.5, 2.0)  # how much steeper than before sound may become by itself
+SEEN = 0.2
+FLOOR_DB = -130.0
+BEGINS_DB = 3.0
+
+Levels = npt.NDArray[np.float64]
+
+
+def band_end(power: npt.NDArray[np.floating], nyquist_hz: float) -> float | None:
+    """The frequency in Hz, or None; power (bins,) lies evenly from 0 to `nyquist_hz`."""
+    width = max(1, round(STEP_HZ * len(power) / nyquist_hz))
+    step_hz = nyquist_hz / len(power) * width
+    bands = power[: len(power) // width * width].reshape(-1, width).mean(axis=1)
+    level = np.maximum(10 * np.log10(_smooth(bands) + 1e-20), FLOOR_DB)
+    above = np.array([np.percentile(level[k:], 95) for k in range(len(level))])
+    for share, least, surprise, bends in zip(SHARES, DROPS_DB, SURPRISES_DB, BENDS, strict=True):
+        best: tuple[float, int, int] | None = None
+        for edge in range(round(LOWEST_HZ / step_hz), round(1.1 * HIGHEST_HZ / step_hz)):
+            wide = max(2, round(share * edge))
+            if edge * step_hz > HIGHEST_SHARE * nyquist_hz or edge + wide >= len(level) - 2:
+                break
+            here = float(np.median(level[max(edge - 2 * wide, edge // 2) : edge - wide // 2]))
+            before = float(
+                np.median(level[max(edge - 6 * wide, edge // 4) : max(edge - 3 * wide, edge // 2)])
+            )
+            drop = here - float(above[edge + wide])
+            beyond = drop - bends * max(before - here, 0.0)
+            step = float(level[edge - wide : edge].mean() - level[edge : edge + wide].mean())
+            low = LOW_DB if edge * step_hz < LOW_HZ else 0.0
+            if drop >= least + low and beyond >= surprise + low and (best is None or step > best[0]):
+                best = step, edge, wide
+        if best is not None:
+            _, edge, wide = best
+            wide = max(wide, round(SEEN * edge))
+            end_hz = _begin(level, edge - wide, min(edge + wide, len(level) - 1)) * step_hz
+            return end_hz if end_hz <= HIGHEST_HZ else None
+    return None
+
+
+def _smooth(bands: Levels) -> Levels:
+    """Means over a twelfth of an octave to each side: partials are no ends."""
+    place = np.arange(len(bands))
+    reach = np.maximum(place * (2 ** (1 / 12) - 1), 1).astype(int)
+    sums = np.concatenate(([0.0], np.cumsum(bands, dtype=np.float64)))
+    high, low = np.minimum(place + reach + 1, len(bands)), np.maximum(place - reach, 0)
+    return np.asarray((sums[high] - sums[low]) / (high - low))
+
+
+def _begin(level: Levels, bottom: int, top: int) -> float:
+    """Where a fall between two places begins, in bands."""
+    high, low = float(level[bottom : top + 1].max()), float(level[top])
+    fall = high - low
+    first = bottom + int(np.flatnonzero(level[bottom : top + 1] >= high - fall / 4)[-1])
+    last = first + int(np.argmax(level[first : top + 1] <= high - 3 * fall / 4))
+    last = max(last, first + 1)
+    octaves = np.log2((last + 0.5) / (first + 0.5))
+    fall = max(fall, 2 * BEGINS_DB)
+    middle = np.sqrt((last + 0.5) * (first + 0.5))
+    return float(middle * 2 ** (-(fall / 2 - BEGINS_DB) * octaves / (fall / 2)))
