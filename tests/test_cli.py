@@ -14,9 +14,11 @@ import make_piece
 import numpy as np
 import pytest
 import soundfile as sf
+import soxr
 
+import contract
 from wavemend import cli
-from wavemend.core.types import Samples
+from wavemend.core.types import Format, Samples
 from wavemend.core.writer import FileWriter
 from wavemend.damage import damages
 from wavemend.repairs import repairs
@@ -136,6 +138,25 @@ def test_same_plan_same_bits(run: Run, offset: Path, tmp_path: Path) -> None:
     plan.write_text(json.dumps(edited))
     run("restore", offset, "-o", tmp_path / "c.wav", "--plan", plan)
     assert np.array_equal(sf.read(tmp_path / "c.wav")[0], sf.read(offset)[0])
+
+
+def test_a_missing_band_is_generated_only_where_it_is_asked_for(run: Run, tmp_path: Path) -> None:
+    narrow, plan = tmp_path / "narrow.wav", tmp_path / "plan.json"
+    half = contract.music(Format(16_000, 1), 48_000)[0] + 0.01 * np.random.default_rng(0).standard_normal(
+        48_000
+    )
+    sf.write(narrow, soxr.resample(half, 16_000, 48_000), 48_000, subtype="PCM_24")
+    code, text, _ = run("restore", narrow, "-o", tmp_path / "as-it-was.wav", "--json", "--only", "bandwidth")
+    assert code == 0 and not json.loads(text)["plan"]["steps"]
+    code, text, _ = run(
+        "restore", narrow, "-o", tmp_path / "wide.wav", "--json", "--only", "bandwidth", "--extend"
+    )
+    report = json.loads(text)
+    assert [step["repair"] for step in report["plan"]["steps"]] == ["extend"]
+    assert [trace["provenance"] for trace in report["provenance"]] == ["generated"]
+    assert run("plan", narrow, "--extend", "-o", plan)[0] == 0
+    assert "extend" in [step["repair"] for step in json.loads(plan.read_text())["steps"]]
+    refused(run("restore", narrow, "-o", tmp_path / "no.wav", "--plan", plan, "--extend"), "--extend")
 
 
 def test_a_plan_never_replaces_its_recording(run: Run, clean: Path, tmp_path: Path) -> None:
