@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from bench import measure, report, synth, systems
 from bench.material import Clip, Material
-from bench.tasks import clicks, declip, denoise_pairs, diagnosis, extend, fill, hum
+from bench.tasks import clicks, declip, denoise_pairs, diagnosis, extend, fill, fill_long, hum
 from bench.tasks.pairs import Pair, head, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -107,6 +107,46 @@ def test_gaps_are_gaps_and_leaving_them_gives_nothing() -> None:
     for a, b in pair.facts["gaps"]:
         assert not pair.damaged[a:b].any()
         assert measure.sdr(pair.clean[a:b], pair.damaged[a:b]) == pytest.approx(0.0)
+
+
+def test_erb_distance_is_a_level() -> None:
+    hiss = clip(role="noise").samples[0]
+    assert measure.erb_distance(hiss, hiss, RATE) == 0.0
+    assert measure.erb_distance(hiss, hiss * 0.5, RATE) == pytest.approx(6.02, abs=0.05)
+    a, b = measure.around(np.arange(60_000.0), np.arange(60_000.0) + 1, 48_000, 20_000, 30_000)
+    assert (a[0], a[-1]) == (20_000 - 1024, 30_000 + 1023) and (b - a == 1).all()
+
+
+def test_long_gaps_are_the_same_for_all_and_copying_finds_what_repeats() -> None:
+    pair = fill_long.torn(clip(8.0), 200)
+    assert pair is not None and pair.facts["gaps"]
+    outside = np.ones(len(pair.clean), bool)
+    for a, b in pair.facts["gaps"]:
+        assert b - a == round(0.2 * pair.rate) and not pair.damaged[a:b].any()
+        outside[a:b] = False
+    assert np.array_equal(pair.clean[outside], pair.damaged[outside])
+    again = fill_long.torn(clip(8.0), 200)
+    assert again is not None and again.facts == pair.facts
+    bar = np.random.default_rng(0).standard_normal(4_000).astype(np.float32)
+    sound = np.tile(bar, 12)
+    torn = sound.copy()
+    torn[20_000:22_000] = 0
+    found = fill_long.copying().run(torn, RATE, {"gaps": [(20_000, 22_000)]})
+    assert np.allclose(found, sound, atol=1e-6)
+
+
+def test_seams_tell_a_click_and_a_jump() -> None:
+    rng = np.random.default_rng(1)
+    sound = (0.1 * rng.standard_normal(4 * RATE)).astype(np.float32)
+    a, b = RATE, 2 * RATE
+    lowest, jump, click = fill_long._seams(sound, sound, RATE, a, b)
+    assert lowest > -2 and abs(jump) < 2 and click < 1.3
+    loud = sound.copy()
+    loud[a:b] *= 4
+    assert abs(fill_long._seams(sound, loud, RATE, a, b)[1] - 12) < 2
+    clicked = sound.copy()
+    clicked[b - 1] = 3.0
+    assert fill_long._seams(sound, clicked, RATE, a, b)[2] > 5
 
 
 def test_missing_and_slow_systems_stay_in_the_table() -> None:

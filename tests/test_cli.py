@@ -101,6 +101,16 @@ def test_restore_repairs_and_says_so(run: Run, offset: Path, tmp_path: Path) -> 
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".") or p.suffix == ".tmp"]
 
 
+def test_layers_are_written_and_add_up(run: Run, offset: Path, tmp_path: Path) -> None:
+    out, folder = tmp_path / "new.wav", tmp_path / "layers"
+    code, _, err = run("restore", offset, "-o", out, "--layers", folder)
+    assert (code, err) == (0, "")
+    assert sorted(p.name for p in folder.iterdir()) == ["1-dc.wav", "layers.json", "rounding.wav"]
+    before, after, layer = (sf.read(path, dtype="float32")[0] for path in (offset, out, folder / "1-dc.wav"))
+    assert np.abs(before + layer - after).max() <= 1.6 * 2**-23
+    refused(run("restore", offset, "-o", out, "--layers", offset), "no folder")
+
+
 def test_restore_names_its_output_itself(run: Run, offset: Path) -> None:
     code, text, _ = run("restore", offset, "--json")
     report = json.loads(text)

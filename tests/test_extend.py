@@ -142,7 +142,7 @@ def test_plans_hold_it_only_where_it_is_asked_for() -> None:
     format, samples = MONO, 288_000
     damaged, truth = damages["bandwidth"].simulate(wide(), format, seed=1, cutoff_hz=5_000.0)
     plan = make_plan(truth, format, samples)
-    assert plan.steps == () and "extend treats it only where it is asked for" in plan.left_alone[0].reason
+    assert plan.steps == () and "unless extend is asked for" in plan.left_alone[0].reason
     result = wavemend.repair("extend", damaged, 48_000)
     assert share_db(result.restored.samples - damaged, damaged, 6_000, 24_000) > -45
     assert any(name == "model upper" for name in result.report.versions)

@@ -232,7 +232,7 @@ def restore_file(
     began = time.perf_counter()
     with open_reader(path) as reader:
         target = output or default_output(path, reader)
-        rehearse(reader, target, subtype, residual)
+        rehearse(reader, target, subtype, residual, layers)
         made = plan or _planned(reader, request, hook)
         looked = time.perf_counter() - began
         collector = ReportCollector(reader.format, reader.samples, made.findings) if report_dir else None

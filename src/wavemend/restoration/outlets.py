@@ -86,8 +86,12 @@ def layer_files(folder: Path, reader: Reader, plan: Plan, writer: FileWriter) ->
     except OSError as error:
         raise DeviceError(f"{folder}: no folder for the layers can be made ({error.strerror})") from None
     with ExitStack() as stack:
-        opened = [Layer(stack.enter_context(_beside(folder / name, reader))) for name in names]
-        rounding = stack.enter_context(_beside(folder / ROUNDING, reader)) if rounded else None
+        opened = [
+            Layer(stack.enter_context(FileWriter(folder / name, reader, residual=True))) for name in names
+        ]
+        rounding = (
+            stack.enter_context(FileWriter(folder / ROUNDING, reader, residual=True)) if rounded else None
+        )
         yield LayerFiles(opened, rounding)
     listed = [
         {"file": name, "repair": step.repair, "because": step.reason}
@@ -97,13 +101,16 @@ def layer_files(folder: Path, reader: Reader, plan: Plan, writer: FileWriter) ->
     write_text(folder / "layers.json", json.dumps(content, indent=1) + "\n")
 
 
-def _beside(path: Path, reader: Reader) -> FileWriter:
-    writer = FileWriter(path, reader, residual=True)
-    return writer
-
-
-def rehearse(reader: Reader, target: Path, subtype: str | None = None, residual: Path | None = None) -> None:
+def rehearse(
+    reader: Reader,
+    target: Path,
+    subtype: str | None = None,
+    residual: Path | None = None,
+    layers: Path | None = None,
+) -> None:
     """Raise what writing would raise now, not after minutes of looking."""
+    if layers and layers.exists() and not layers.is_dir():
+        raise InputError(f"{layers}: this is no folder; the layers need one")
     if residual and _real(residual) == _real(target):
         raise InputError(f"{residual}: the residual would replace the output; give another name")
     FileWriter(target, reader, subtype=subtype).abort()
