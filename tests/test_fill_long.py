@@ -148,6 +148,15 @@ def test_both_channels_of_a_mono_recording_stay_alike_and_are_one_remark() -> No
     assert remark.region == Region(START, START + 14_400, (0, 1))
 
 
+@pytest.mark.parametrize("shared", [0.0, 0.7, -1.0])
+def test_hiss_stays_as_wide_as_it_is(shared: float) -> None:
+    one, other = SOUNDS["hiss"], hiss(250_000, seed=8)
+    sound = np.concatenate([one, shared * one + np.float32(np.sqrt(1 - shared**2)) * other])
+    stop = START + 19_200
+    out = filled(sound, START, stop, STEREO)[:, START:stop]
+    assert np.corrcoef(out)[0, 1] == pytest.approx(shared, abs=0.2)
+
+
 @pytest.mark.parametrize(("length_ms", "expected"), [(100, False), (200, True)])
 def test_what_changes_is_a_guess_from_150_ms_on(length_ms: int, expected: bool) -> None:
     """As syllables do, with 4 of them a second; what goes on as it was is none."""

@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 Complexes = npt.NDArray[np.complex128]
 
 MOST = 80
-CLEAR_DB = 12.0  # above the median of the spectrum around
+CLEAR_DB = 15.0  # above the median of the spectrum around
 DEPTH_DB = 70.0  # below the strongest
 STEEPEST_PER_S = 30.0  # growth and decay, nepers
 EASED_S = 0.01

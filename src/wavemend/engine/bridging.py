@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.float64]
 
 PARTIALS_S = 0.09  # of each side, in which partials are looked for
 ORDER = 512  # of the processes
+WHITENED = 32  # order of the models, whose errors are compared between channels
 SHORTEST_S = 0.02  # of a side that can be continued
 EDGE_S, COPIED_EDGE_S = 0.012, 0.003  # over which the continued side gives way
 LIKE_S = 0.04  # of each side, that a passage's surroundings are compared with
@@ -90,6 +91,17 @@ def _restless(before: Floats, after: Floats, gap: int, rate: int) -> float:
             lag = min(max(round(2 * gap / frame(rate)), 1), len(levels) // 2)
             changes.append(float(np.abs(levels[lag:] - levels[:-lag]).mean()))
     return float(np.mean(changes)) if changes else 0.0
+
+
+def likeness(side: Floats, other: Floats) -> float:
+    """How much alike the noise is in two channels, (n,) each: correlation of what no model foresees, ±1."""
+    errors = []
+    for sound in (side, other):
+        model, _ = ar.process(sound, WHITENED) if len(sound) > 3 * WHITENED else (np.ones(1), 0.0)
+        errors.append(np.convolve(sound, model)[: len(sound)])
+    power = float(np.sqrt((errors[0] @ errors[0]) * (errors[1] @ errors[1])))
+    # rounded, so that what is one and the same stays so
+    return float(np.clip(np.round(errors[0] @ errors[1] / max(power, 1e-20), 4), -1.0, 1.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

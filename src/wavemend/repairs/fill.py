@@ -28,7 +28,7 @@ from wavemend.core import ar
 from wavemend.core.blocks import Window
 from wavemend.core.params import Options, Param
 from wavemend.core.types import Finding, Format, Region, Remark, merge_spans
-from wavemend.engine.bridging import Bridge, bridge
+from wavemend.engine.bridging import Bridge, bridge, likeness
 from wavemend.engine.gaps import Gaps
 from wavemend.engine.stream import Stream
 from wavemend.repairs import Repair
@@ -60,7 +60,7 @@ class HoleFiller(Gaps):
         self._away = round(TRIAL_AWAY_MS * per_ms)
         self._seed, self._drafts = int(options["seed"]), int(options["drafts"])
         self._wide, self._later = round(WIDE_S * format.sample_rate), round(LATER_MS * per_ms)
-        self._made: dict[tuple[int, int], Bridge] = {}
+        self._made: dict[tuple[int, int], tuple[int, Bridge]] = {}  # the first channel that has the hole
         self._said: list[Remark] = []
         regions = [finding.region for finding in findings]
         self._short = longest = round(min(LONG_MS, options["longest_ms"]) * per_ms)
@@ -94,14 +94,22 @@ class HoleFiller(Gaps):
         sound = window.samples[channel].astype(np.float64)
         first = max([b for _, b in spans if b <= start], default=0)
         last = min([a for a, _ in spans if a >= stop], default=origin + len(sound))
-        before = sound[max(first, start - self._wide, origin) - origin : start - origin]
-        after = sound[stop - origin : max(min(last, stop + self._wide) - origin, 0)]
+        near = slice(max(first, start - self._wide, origin) - origin, start - origin)
+        beyond = slice(stop - origin, max(min(last, stop + self._wide) - origin, stop - origin))
+        before, after = sound[near], sound[beyond]
         gap = min(stop, origin + len(sound)) - start
-        rng = np.random.default_rng([self._seed, start])
-        noises = [tuple(rng.standard_normal((2, gap))) for _ in range(self._drafts)]
         self._made = {key: made for key, made in self._made.items() if key[1] > origin}
-        made = bridge(before, after, gap, self.format.sample_rate, noises, self._made.get((start, stop)))
-        self._made.setdefault((start, stop), made)
+        leader, like = self._made.get((start, stop), (channel, None))
+        noises = np.random.default_rng([self._seed, start]).standard_normal((self._drafts, 2, gap))
+        if leader != channel:
+            other = window.samples[leader].astype(np.float64)
+            alike = (
+                likeness(before, other[near]) if len(before) > len(after) else likeness(after, other[beyond])
+            )
+            own = np.random.default_rng([self._seed, start, channel]).standard_normal(noises.shape)
+            noises = alike * noises + np.sqrt(1 - alike**2) * own
+        made = bridge(before, after, gap, self.format.sample_rate, [(a, b) for a, b in noises], like)
+        self._made.setdefault((start, stop), (channel, made))
         self._said.append(self._remark(Region(start, start + gap, (channel,)), made))
         limit = 2 * float(np.abs(np.concatenate((before, after))).max(initial=0.0))
         return np.clip(made.sound, -limit, limit)
