@@ -14,6 +14,7 @@ from wavemend.core.types import Finding, Format, Plan, Report, merge_spans
 from wavemend.damage import damages
 from wavemend.engine.model import Model, models
 from wavemend.repairs import repairs
+from wavemend.restoration.outlets import generating
 from wavemend.restoration.plan import describe
 
 SHOWN = 10  # guesses, of many
@@ -57,7 +58,10 @@ def of_plan(plan: Plan) -> str:
     lines = [of_findings(plan.findings, plan.format)]
     if plan.steps:
         lines.append("To be done, in this order:")
-        lines.extend(f"  {i}. {step.repair}: {step.reason}" for i, step in enumerate(plan.steps, 1))
+        made = generating(plan)
+        for i, step in enumerate(plan.steps, 1):
+            what = ", in part generated" if step.repair in made else ""
+            lines.append(f"  {i}. {step.repair}: {step.reason}{what}")
     lines.extend(_left_alone(plan))
     return "\n".join(lines)
 
