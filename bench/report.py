@@ -99,6 +99,7 @@ def circumstances() -> dict[str, str]:
         "pesq",
         "pystoi",
         "speechmos",
+        "visqol-python",
     )
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),

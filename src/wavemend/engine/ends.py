@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy import fft, signal
 
 from wavemend.core.band_end import band_end
+from wavemend.core.blocks import Queue
 from wavemend.core.card import Card
 from wavemend.core.types import Samples
-from wavemend.engine.calls import Calls
 
 AHEAD_S = 2.5
 BEHIND_S = 5.0
@@ -31,10 +32,13 @@ class Ends:
     """
 
     def __init__(self, card: Card, channels: int, nyquist_hz: float, expected_hz: float | None) -> None:
-        self._calls, self._channels, self._expected_hz = Calls(card, channels), channels, expected_hz
+        self._n_fft, self._length = card.n_fft, card.frames_per_call * card.hop
+        window = signal.get_window(("kaiser", 12.0), self._n_fft)  # what is loud and low must not leak
+        self._window = (window / np.sqrt((window**2).sum())).astype(np.float32)
+        self._held, self._channels, self._expected_hz = Queue(channels), channels, expected_hz
         self._top_hz = min(nyquist_hz, card.sample_rate / 2)
         self._bins = round(self._top_hz / (card.sample_rate / 2) * card.bins)
-        per_second = card.sample_rate / self._calls.length
+        per_second = card.sample_rate / self._length
         self._ahead, self._behind = round(AHEAD_S * per_second), round(BEHIND_S * per_second)
         self._powers: list[npt.NDArray[np.float32]] = []  # the mean spectrum of each call
         self._forgotten = 0
@@ -43,22 +47,22 @@ class Ends:
     @property
     def ahead(self) -> int:
         """Samples that must have come after a place before it is known."""
-        return self._ahead * self._calls.length
+        return self._ahead * self._length
 
     def push(self, block: Samples) -> None:
         """Hear the next samples."""
-        self._calls.push(block)
-        self._listen()
+        self._held.append(block)
+        while self._held.stop - self._held.start >= self._length:
+            self._take()
 
     def flush(self) -> None:
         """The recording has ended."""
-        rest = self._calls.rest
-        self._calls.push(np.zeros((self._channels, -rest % self._calls.length), np.float32))
-        self._listen()
+        rest = self._held.stop - self._held.start
+        self.push(np.zeros((self._channels, -rest % self._length), np.float32))
 
     def end_hz(self, sample: int) -> float | None:
         """Where the band ends around a sample, in Hz, or None; places are asked for in order."""
-        call = sample // self._calls.length
+        call = sample // self._length
         if call % EVERY:
             return self._last
         first = max(call - self._behind, self._forgotten)
@@ -83,7 +87,12 @@ class Ends:
         below = float(np.mean(power[low : round(place * (1 - APART))]))
         return float(np.mean(power[high:])) < below * 10 ** (-FALLS_DB / 10)
 
-    def _listen(self) -> None:
-        for _, spectra in self._calls.ready():
-            power = spectra.real**2 + spectra.imag**2
-            self._powers.append(np.mean(power, axis=(0, 1))[: self._bins])
+    def _take(self) -> None:
+        """The mean spectrum of the next call."""
+        start = self._held.start
+        given = self._held.view(start, start + self._length)
+        self._held.drop(start + self._length)
+        cut = given[:, : self._length // self._n_fft * self._n_fft]
+        spectra = fft.rfft(cut.reshape(self._channels, -1, self._n_fft) * self._window, axis=2)
+        power = np.mean(spectra.real**2 + spectra.imag**2, axis=(0, 1))
+        self._powers.append(power[: self._bins])

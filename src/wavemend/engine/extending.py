@@ -27,6 +27,8 @@ TURNS = 3
 """How often the phases are brought into agreement."""
 AHEAD = 8
 """Frames that have a say in the phases of those before them."""
+LIFT = 1.4
+"""The median of what is likely is less than its mean by far; and turns of phase lose some."""
 MOST = 7.0
 """Nepers of power (30 dB) that the upper band may lie above the one just below its end."""
 FAINT = 4 * QUIET
@@ -138,7 +140,7 @@ class Extension:
             alike = np.log(power.mean(axis=(0, 2)))
             envelope = np.minimum(envelope - alike[:, np.newaxis], np.float32(MOST)) + edge[:, :, np.newaxis]
             wanted = np.exp(envelope)
-            size = np.sqrt(np.maximum(wanted - np.float32(FAINT), 0))
+            size = np.float32(LIFT) * np.sqrt(np.maximum(wanted - np.float32(FAINT), 0))
             rise = np.clip((np.arange(bins) - cut + 1) / (RISE + 1), 0, 1).astype(np.float32)
             grains = self._grains[(self._frame + own) % GRAINS]
             asked[:, own] = size * rise
