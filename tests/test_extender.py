@@ -188,6 +188,6 @@ def test_ten_files_teach_a_tiny_network_something(tmp_path: Path) -> None:
 
 
 def test_the_recipe_is_that_of_the_shipped_network() -> None:
-    recipe = read_recipe(command.find_recipe("extend"))
+    recipe = read_recipe(command.find_recipe("upper"))
     made = build(recipe.network, recipe.frames.bins, recipe.frames.sample_rate / recipe.frames.hop)
     assert made.task == "extend" and recipe.frames.n_fft == 4 * recipe.frames.hop

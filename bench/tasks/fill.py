@@ -67,18 +67,18 @@ def told() -> System:
     return System("wavemend, told", mend)
 
 
-def janssen() -> System:
-    """The best published autoregressive method, with the settings of its authors."""
+def janssen(order: int = JANSSEN_ORDER, rounds: int = JANSSEN_ROUNDS) -> System:
+    """The best published autoregressive method, by default with the settings of its authors."""
 
     def mend(x: Array, rate: int, facts: Mapping[str, Any]) -> Array:
         out = x.copy()
         for a, b in facts["gaps"]:
             first = max(a - JANSSEN_SAMPLES, 0)
             near = x[first : b + JANSSEN_SAMPLES].astype(np.float64)
-            out[a:b] = ar.interpolate(near, a - first, b - first, JANSSEN_ORDER, JANSSEN_ROUNDS)
+            out[a:b] = ar.interpolate(near, a - first, b - first, order, rounds)
         return out
 
-    return System("Janssen, gap-wise, order 2048", mend, version="1")
+    return System(f"Janssen, gap-wise, order {order}", mend, version="1")
 
 
 def holed(clip: Clip, length_ms: float) -> Pair:

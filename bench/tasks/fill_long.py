@@ -12,7 +12,7 @@ from bench.material import Clip, Material, seed_of
 from bench.measure import around, erb_distance, lsd
 from bench.report import Section, Table, mean
 from bench.systems import Array, System, processor_seconds, untouched
-from bench.tasks.fill import told
+from bench.tasks.fill import janssen, told
 from bench.tasks.pairs import Pair, head, rows
 from wavemend.core import ar
 from wavemend.core.types import Finding, Format, Region
@@ -22,7 +22,7 @@ from wavemend.repairs import repairs
 
 GAPS_MS = (100, 200, 300)
 GAPS_EACH = 2
-JANSSEN_ORDER, JANSSEN_SAMPLES, JANSSEN_ROUNDS = 1024, 4096, 5
+JANSSEN_ORDER, JANSSEN_ROUNDS = 1024, 5
 LIKE_MS, SEARCHED_S = 40.0, 2.0  # of plain copying
 
 
@@ -31,7 +31,7 @@ def run(material: Material, quick: bool) -> Section:
     clips = [c.mono() for c in material.clips("music", 3 if quick else 10, 8.0, 6.0)]
     lengths = GAPS_MS[1:2] if quick else GAPS_MS
     pairs = [pair for length in lengths for clip in clips if (pair := torn(clip, length))]
-    systems = [untouched(), told(), janssen(), copying()]
+    systems = [untouched(), told(), janssen(JANSSEN_ORDER, JANSSEN_ROUNDS), copying()]
     tables = [
         Table(
             "Long gaps in music: log-spectral distance in the gaps, dB",
@@ -69,20 +69,6 @@ def torn(clip: Clip, length_ms: float) -> Pair | None:
             damaged[at : at + length] = 0
             gaps.append((at, at + length))
     return Pair(f"{length_ms:g} ms", clean, damaged, rate, {"gaps": gaps}) if gaps else None
-
-
-def janssen() -> System:
-    """Autoregressive interpolation by one model of both sides."""
-
-    def mend(x: Array, rate: int, facts: Mapping[str, Any]) -> Array:
-        out = x.copy()
-        for a, b in facts["gaps"]:
-            first = max(a - JANSSEN_SAMPLES, 0)
-            near = x[first : b + JANSSEN_SAMPLES].astype(np.float64)
-            out[a:b] = ar.interpolate(near, a - first, b - first, JANSSEN_ORDER, JANSSEN_ROUNDS)
-        return out
-
-    return System("Janssen, gap-wise, order 1024", mend, version="1")
 
 
 def copying() -> System:

@@ -6,14 +6,17 @@ nothing they keep their bits, and what lies above the band of that rate is not t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from math import ceil
 from typing import Protocol
 
 import numpy as np
 
 from wavemend.core.blocks import Queue
+from wavemend.core.card import Card
 from wavemend.core.resample import Ratio, Resampler
 from wavemend.core.types import Format, Samples
+from wavemend.engine.calls import Calls, Spectra
 
 
 class Differing(Protocol):
@@ -28,6 +31,50 @@ class Differing(Protocol):
     def delay(self) -> int: ...
     def push(self, block: Samples) -> Samples: ...
     def flush(self) -> Samples: ...
+
+
+class Framed(ABC):
+    """A difference that is made call by call of a network; `ahead` frames more than it looks ahead are awaited."""
+
+    def __init__(self, card: Card, channels: int, ahead: int = 0) -> None:
+        self._card, self._channels = card, channels
+        self._calls = Calls(card, channels)
+        self._late = card.synthesis + (card.lookahead_frames + ahead - 1) * card.hop
+        self._came = self._went = 0
+
+    @abstractmethod
+    def made(self, start: int, spectra: Spectra) -> Samples:
+        """What the call that begins at a sample completes, from its spectra (channels, frames, bins + 1)."""
+
+    @property
+    def call(self) -> int:
+        """Samples that the network takes at once."""
+        return self._calls.length
+
+    @property
+    def delay(self) -> int:
+        """Samples that are held back when a call has just been made."""
+        return self._late
+
+    def push(self, block: Samples) -> Samples:
+        """Take the next samples, give the difference where it is known."""
+        self._calls.push(block)
+        self._came += block.shape[1]
+        return self._ready(self._came)
+
+    def flush(self) -> Samples:
+        """Give the rest."""
+        rest = self._calls.rest
+        silence = ceil(max(rest + self.delay, 0) / self.call) * self.call - rest
+        self._calls.push(np.zeros((self._channels, max(silence, 0)), np.float32))
+        return self._ready(self._came)
+
+    def _ready(self, end: int) -> Samples:
+        parts = [np.zeros((self._channels, 0), np.float32)]
+        parts += [self.made(start, spectra) for start, spectra in self._calls.ready()]
+        out = np.concatenate(parts, axis=1)[:, : end - self._went]
+        self._went += out.shape[1]
+        return out
 
 
 class Ahead(Protocol):

@@ -10,7 +10,6 @@ ahead as Zhu et al., IEEE TASLP 2007).
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +17,8 @@ from scipy import fft
 
 from wavemend.core.translation import QUIET, SPACING, between, source_width, sources
 from wavemend.core.types import Format, Samples
-from wavemend.engine.aside import Aside
-from wavemend.engine.calls import Calls, Overlap, Spectra
+from wavemend.engine.aside import Aside, Framed
+from wavemend.engine.calls import Overlap, Spectra
 from wavemend.engine.ends import Ends
 from wavemend.engine.model import Model
 
@@ -46,7 +45,7 @@ GRAIN = 1e-7
 Powers = npt.NDArray[np.float32]
 
 
-class Extension:
+class Extension(Framed):
     """Blocks at the network's rate in, the band above the end out, aligned and as long.
 
     `end_hz(sample)` says where the band ends around a sample: None where it does not. Each channel
@@ -54,9 +53,9 @@ class Extension:
     """
 
     def __init__(self, model: Model, channels: int, end_hz: Callable[[int], float | None]) -> None:
-        self._card, self._running, self._frames = model.card, model.open(), model.card.frames
-        self._channels, self._end_hz = channels, end_hz
-        self._calls, self._overlap = Calls(self._card, channels), Overlap(self._frames, channels)
+        super().__init__(model.card, channels, ahead=AHEAD)
+        self._running, self._frames = model.open(), model.card.frames
+        self._end_hz, self._overlap = end_hz, Overlap(self._frames, channels)
         self._between = between(self._card.bins)
         shape = (channels, 0, self._card.bins)
         self._waiting = np.zeros(shape, np.complex64)
@@ -66,39 +65,10 @@ class Extension:
         rng = np.random.default_rng(0)
         grains = rng.standard_normal((2, GRAINS, self._card.bins)) * GRAIN
         self._grains = np.asarray(grains[0] + 1j * grains[1], np.complex64)
-        self._came = self._went = self._frame = 0
+        self._frame = 0
 
-    @property
-    def call(self) -> int:
-        """Samples that the network takes at once."""
-        return self._calls.length
-
-    @property
-    def delay(self) -> int:
-        """Samples that are held back when a call has just been made."""
-        return self._card.synthesis + (self._card.lookahead_frames + AHEAD - 1) * self._card.hop
-
-    def push(self, block: Samples) -> Samples:
-        """Take the next samples, give the difference where it is known."""
-        self._calls.push(block)
-        self._came += block.shape[1]
-        return self._ready(self._came)
-
-    def flush(self) -> Samples:
-        """Give the rest."""
-        rest = self._calls.rest
-        silence = ceil(max(rest + self.delay, 0) / self.call) * self.call - rest
-        self._calls.push(np.zeros((self._channels, max(silence, 0)), np.float32))
-        return self._ready(self._came)
-
-    def _ready(self, end: int) -> Samples:
-        parts = [np.zeros((self._channels, 0), np.float32)]
-        parts += [self._extended(start, spectra[:, :, :-1]) for start, spectra in self._calls.ready()]
-        out = np.concatenate(parts, axis=1)[:, : end - self._went]
-        self._went += out.shape[1]
-        return out
-
-    def _extended(self, start: int, spectra: Spectra) -> Samples:
+    def made(self, start: int, spectra: Spectra) -> Samples:
+        spectra = spectra[:, :, :-1]
         card = self._card
         cut = self._cut(start)
         heard = np.zeros((spectra.shape[1], card.bins, 2), np.float32)

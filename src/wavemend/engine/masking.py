@@ -9,19 +9,18 @@ All channels get one mask, so that the stereo image does not move.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil
 
 import numpy as np
 import numpy.typing as npt
 
 from wavemend.core.types import Format, Samples
-from wavemend.engine.aside import Aside
-from wavemend.engine.calls import Calls, Overlap, Spectra, heard
+from wavemend.engine.aside import Aside, Framed
+from wavemend.engine.calls import Overlap, Spectra, heard
 from wavemend.engine.hearing import AHEAD_S, Ear
 from wavemend.engine.model import Model
 
 
-class Difference:
+class Difference(Framed):
     """Blocks at the network's rate in, what its mask changes out: masked - given, aligned and as long.
 
     The magnitude of the mask is held between `least` and 1. Before the recording and
@@ -30,44 +29,13 @@ class Difference:
     """
 
     def __init__(self, model: Model, channels: int, least: float, content: Callable[[int], float]) -> None:
-        self._card, self._running, self._frames = model.card, model.open(), model.card.frames
-        self._channels, self._least, self._content = channels, np.float32(least), content
-        self._calls = Calls(self._card, channels)
+        super().__init__(model.card, channels)
+        self._running, self._frames = model.open(), model.card.frames
+        self._least, self._content = np.float32(least), content
         self._waiting = np.zeros((channels, 0, self._frames.bins + 1), np.complex64)
         self._overlap = Overlap(self._frames, channels)
-        self._came = self._went = 0
 
-    @property
-    def call(self) -> int:
-        """Samples that the network takes at once."""
-        return self._calls.length
-
-    @property
-    def delay(self) -> int:
-        """Samples that are held back when a call has just been made."""
-        return self._card.synthesis + (self._card.lookahead_frames - 1) * self._card.hop
-
-    def push(self, block: Samples) -> Samples:
-        """Take the next samples, give the difference where it is known."""
-        self._calls.push(block)
-        self._came += block.shape[1]
-        return self._ready(self._came)
-
-    def flush(self) -> Samples:
-        """Give the rest."""
-        rest = self._calls.rest
-        silence = ceil(max(rest + self.delay, 0) / self.call) * self.call - rest
-        self._calls.push(np.zeros((self._channels, max(silence, 0)), np.float32))
-        return self._ready(self._came)
-
-    def _ready(self, end: int) -> Samples:
-        parts = [np.zeros((self._channels, 0), np.float32)]
-        parts += [self._masked(start, spectra) for start, spectra in self._calls.ready()]
-        out = np.concatenate(parts, axis=1)[:, : end - self._went]
-        self._went += out.shape[1]
-        return out
-
-    def _masked(self, start: int, spectra: Spectra) -> Samples:
+    def made(self, start: int, spectra: Spectra) -> Samples:
         bins = self._frames.bins
         mask = self._running.step(
             heard(spectra)[:, :bins].view(np.float32).reshape(-1, bins, 2),
