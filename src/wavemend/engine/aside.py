@@ -34,7 +34,7 @@ class Differing(Protocol):
 
 
 class Framed(ABC):
-    """A difference that is made call by call of a network; `ahead` frames more than it looks ahead are awaited."""
+    """A difference made call by call of a network; `ahead` frames are awaited beside those it looks ahead."""
 
     def __init__(self, card: Card, channels: int, ahead: int = 0) -> None:
         self._card, self._channels = card, channels
