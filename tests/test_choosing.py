@@ -1,4 +1,4 @@
-"""Who is heard when: a network for speech, another for all else; and gains from a network that weighs."""
+"""Who is heard when: a network for speech, another for music; and gains from a network that weighs."""
 
 from __future__ import annotations
 
@@ -89,13 +89,13 @@ def test_the_course_holds_what_was_told_and_goes_straight_between(told: list[flo
         assert course(place * call) == told[place]
     end = len(told) * call - late
     edges = sorted({0, max(end, 0), *(min(cut, max(end, 0)) for cut in cuts)})
-    parts = [course.speech(a, b) for a, b in pairwise(edges)]
+    parts = [course.plain(a, b) for a, b in pairwise(edges)]
     shares = np.concatenate([np.zeros(0), *parts])
     assert len(shares) == max(end, 0)
     for place, value in enumerate(told):
         at = (place + 1) * call - late  # where the call's own stretch ends
         if 0 <= at < len(shares):
-            assert shares[at] == pytest.approx(min(max(-value, 0), 1), abs=1e-6)
+            assert shares[at] == pytest.approx(1 - min(max(value, 0), 1), abs=1e-6)
     steps = np.abs(np.diff(shares))
     assert not len(steps) or steps.max() <= 1 / call + 1e-6
 

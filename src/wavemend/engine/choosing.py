@@ -1,4 +1,4 @@
-"""Two streams for one recording, and who is heard when: one for speech alone, one for all else."""
+"""Two streams for one recording, and who is heard when: one for speech, one for music."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Shares = npt.NDArray[np.float32]
 
 
 class Chosen:
-    """`speech` where `share` is 1, `other` where it is 0, and between these a mixture of what they make.
+    """`one` where `share` is 1, `other` where it is 0, and between these a mixture of what they make.
 
     `share` tells for samples start to stop, (samples,); it is asked when both streams have given
     them, in order.
     """
 
     def __init__(
-        self, format: Format, speech: Stream, other: Stream, share: Callable[[int, int], Shares]
+        self, format: Format, one: Stream, other: Stream, share: Callable[[int, int], Shares]
     ) -> None:
-        self._streams = speech, other
+        self._streams = one, other
         self._made = Queue(format.channels), Queue(format.channels)
         self._share = share
 
@@ -44,9 +44,9 @@ class Chosen:
 
     def _ready(self) -> Samples:
         start, stop = self._made[0].start, min(made.stop for made in self._made)
-        speech, other = (made.view(start, stop) for made in self._made)
+        one, other = (made.view(start, stop) for made in self._made)
         share = self._share(start, stop)
-        mixed = np.where(share == 1, speech, np.where(share == 0, other, other + share * (speech - other)))
+        mixed = np.where(share == 1, one, np.where(share == 0, other, other + share * (one - other)))
         for made in self._made:
             made.drop(stop)
         return np.asarray(mixed, np.float32)

@@ -73,10 +73,13 @@ class Course:
         self._values.append(told)
         return told
 
-    def speech(self, start: int, stop: int) -> npt.NDArray[np.float32]:
-        """How surely speech is alone, 0 to 1, for the recording's samples start to stop; asked in order."""
+    def plain(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """0 where music surely belongs to the recording, 1 where not, or where nobody can tell.
+
+        For its samples start to stop, (samples,); asked in order.
+        """
         place = np.arange(start, stop)
-        shares = np.interp(place, self._at, np.clip(np.negative(self._values), 0, 1))
+        shares = np.interp(place, self._at, 1 - np.clip(self._values, 0, 1))
         passed = max(int(np.searchsorted(self._at, start)) - 1, 0)
         del self._at[:passed], self._values[:passed]
         return np.asarray(shares, np.float32)

@@ -4,7 +4,7 @@ Use when: hiss, surface noise or the air of a room lies steadily under speech or
 Not for:  hum (its tones stand out), crackle and clicks, voices in the background.
 Method:   a network hears short-time spectra and says what part of each cell is sound. Only the
           difference that it makes is brought to the recording's rate and added, so that above
-          its band (24 kHz) nothing changes, the hiss there included. Wherever music may belong to
+          its band (24 kHz) nothing changes, the hiss there included. Wherever music belongs to
           the recording, `studio` leaves the work to a smaller network, `grain`, which
           holds every cell against the noise's known power and sees nothing else: what is steady is
           noise, whatever the instrument, and all that is not stays. `classic` is no
@@ -71,7 +71,7 @@ def build(format: Format, findings: Sequence[Finding], options: Options) -> Stre
     card = used.grain.card
     n_fft = 2 * round(format.sample_rate * card.hop / card.sample_rate)
     steady = Wiener(format, floors, n_fft, floor_db, model=used.grain)
-    return steady if used.ear is None else Chosen(format, masked, steady, masked.course.speech)
+    return steady if used.ear is None else Chosen(format, masked, steady, masked.course.plain)
 
 
 def floors_of(format: Format, findings: Sequence[Finding]) -> npt.NDArray[np.float64] | None:
