@@ -15,8 +15,7 @@ from wavemend.engine.model import Model, models
 
 Floats = npt.NDArray[np.float64]
 NAME = "examiner"
-LIKELY = 0.5  # from which on a finding is reported; as calibrated, it is rather right than wrong
-SURER = {"environment": 0.85}  # kinds that undamaged recordings are taken for more often
+LIKELY = 0.7  # from which on a finding is reported; as calibrated, seven of ten are then right
 LEAST_S = 1.5  # with less sound than this in a stretch nothing is said of it
 MOST_ODDS = 6.0  # log odds from which on a damage counts as severe
 
@@ -46,10 +45,7 @@ class Examiner:
         found = []
         for kind, place in self._kinds.items():
             odds = np.array([s.odds[place] if s.seconds >= LEAST_S else -math.inf for s in stretches])
-            found += [
-                _finding(kind, stretches[a:b], odds[a:b])
-                for a, b in runs(_belief(odds) > SURER.get(kind, LIKELY))
-            ]
+            found += [_finding(kind, stretches[a:b], odds[a:b]) for a, b in runs(_belief(odds) > LIKELY)]
         return found
 
 
