@@ -71,7 +71,7 @@ def test_it_begins_with_the_weights_of_its_parts() -> None:
     network.adopt(other.state_dict())
     assert torch.equal(answers(network, spectra, -0.5), answers(other, spectra, -0.5))
     with pytest.raises(ValueError, match=r"(?s)another network.*another network"):
-        network.adopt(build({**SPEECH, "width": 6}, 96, 100.0).state_dict())
+        network.adopt(build({**SPEECH, "width": 12}, 96, 100.0).state_dict())
 
 
 def test_its_parts_can_be_taken_out_again() -> None:
