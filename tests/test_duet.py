@@ -70,7 +70,7 @@ def test_it_begins_with_the_weights_of_its_parts() -> None:
     change(other)
     network.adopt(other.state_dict())
     assert torch.equal(answers(network, spectra, -0.5), answers(other, spectra, -0.5))
-    with pytest.raises(ValueError, match=r"(?s)another network.*another network"):
+    with pytest.raises(ValueError, match=r"(?s)another network.*do not fit"):
         network.adopt(build({**SPEECH, "width": 12}, 96, 100.0).state_dict())
 
 
