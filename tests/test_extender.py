@@ -184,7 +184,7 @@ def test_ten_files_teach_a_tiny_network_something(tmp_path: Path) -> None:
         expected = made(torch.from_numpy(spectra)[None])[0][0].numpy()
     running = Model.load(str(model)).open()
     levels = np.concatenate([running.step(spectra[k : k + 4]) for k in range(0, 12, 4)])
-    np.testing.assert_allclose(levels, expected, atol=2e-3)
+    np.testing.assert_allclose(levels, expected, atol=2e-2)  # the file's weights have half the bits
 
 
 def test_the_recipe_is_that_of_the_shipped_network() -> None:
