@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import contract
 import wavemend
+from test_guard import Known
 from wavemend.core.io import open_reader
 from wavemend.core.jsonable import from_plain
 from wavemend.core.types import (
@@ -117,22 +118,6 @@ def test_the_map_in_the_report_reads_back_and_is_short(result: wavemend.Result) 
     assert "[ 20000, 20400 ]" in text
 
 
-class Given:
-    """A stream that gives what was made before, in pieces of its own."""
-
-    def __init__(self, wet: Samples, latency: int) -> None:
-        self._wet, self.latency, self._went, self._came = wet, latency, 0, 0
-
-    def push(self, block: Samples) -> Samples:
-        self._went += block.shape[1]
-        stop = max(self._went - self.latency, self._came)
-        out, self._came = self._wet[:, self._came : stop], stop
-        return out
-
-    def flush(self) -> Samples:
-        return self._wet[:, self._came :]
-
-
 class Kept:
     """A sink for layers."""
 
@@ -153,7 +138,7 @@ def test_any_difference_adds_up_for_any_cut(pairs: list[tuple[float, float]], cu
     kept = Kept()
     format = Format(8_000, 1)
     generated = [Region(3, 9)]
-    stream = Accounted(Given(wet, 5), format, 0, "attenuated", generated, [kept], local=True)
+    stream = Accounted(Known(wet, 5), format, 0, "attenuated", generated, [kept], local=True)
     edges = [0, *sorted(min(c, len(pairs)) for c in cuts), len(pairs)]
     out = np.concatenate([*(stream.push(dry[:, a:b]) for a, b in pairwise(edges)), stream.flush()], axis=1)
     layer = np.concatenate(kept.parts, axis=1)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from wavemend.core.dsp import means_around
+
 STEP_HZ = 94.0
 LOWEST_HZ, HIGHEST_HZ = 1_900.0, 16_200.0
 LOW_HZ, LOW_DB = 3_200.0, 10.0  # below it few partials may be all that there is: the fall must be deeper
@@ -30,7 +32,8 @@ def band_end(power: npt.NDArray[np.floating], nyquist_hz: float) -> float | None
     width = max(1, round(STEP_HZ * len(power) / nyquist_hz))
     step_hz = nyquist_hz / len(power) * width
     bands = power[: len(power) // width * width].reshape(-1, width).mean(axis=1)
-    level = np.maximum(10 * np.log10(_smooth(bands) + 1e-20), FLOOR_DB)
+    # means over a twelfth of an octave to each side: partials are no ends
+    level = np.maximum(10 * np.log10(means_around(bands, 2 ** (1 / 12) - 1, 1) + 1e-20), FLOOR_DB)
     above = np.array([np.percentile(level[k:], 95) for k in range(len(level))])
     for share, least, surprise, bends in zip(SHARES, DROPS_DB, SURPRISES_DB, BENDS, strict=True):
         best: tuple[float, int, int] | None = None
@@ -54,15 +57,6 @@ def band_end(power: npt.NDArray[np.floating], nyquist_hz: float) -> float | None
             end_hz = _begin(level, edge - wide, min(edge + wide, len(level) - 1)) * step_hz
             return end_hz if end_hz <= HIGHEST_HZ else None
     return None
-
-
-def _smooth(bands: Levels) -> Levels:
-    """Means over a twelfth of an octave to each side: partials are no ends."""
-    place = np.arange(len(bands))
-    reach = np.maximum(place * (2 ** (1 / 12) - 1), 1).astype(int)
-    sums = np.concatenate(([0.0], np.cumsum(bands, dtype=np.float64)))
-    high, low = np.minimum(place + reach + 1, len(bands)), np.maximum(place - reach, 0)
-    return np.asarray((sums[high] - sums[low]) / (high - low))
 
 
 def _begin(level: Levels, bottom: int, top: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import soxr
 
 from wavemend.core.types import Samples
@@ -22,3 +23,12 @@ def resample(samples: Samples, rate_in: int, rate_out: int) -> Samples:
     if found.shape[1] < wanted:
         found = np.pad(found, ((0, 0), (0, wanted - found.shape[1])))
     return np.ascontiguousarray(found[:, :wanted])
+
+
+def means_around(values: npt.NDArray[np.floating], share: float, least: int) -> npt.NDArray[np.float64]:
+    """Means of (n,) over neighbours to each side: `share` of each one's own place, and `least` at least."""
+    place = np.arange(len(values))
+    reach = np.maximum(place * share, least).astype(int)
+    sums = np.concatenate(([0.0], np.cumsum(values, dtype=np.float64)))
+    low, high = np.maximum(place - reach, 0), np.minimum(place + reach + 1, len(values))
+    return np.asarray((sums[high] - sums[low]) / (high - low))

@@ -8,7 +8,7 @@ Method:   a network hears short-time spectra and says what part of each cell is 
           the recording, `studio` leaves the work to a smaller network, `grain`, which
           holds every cell against the noise's known power and sees nothing else: what is steady is
           noise, whatever the instrument, and all that is not stays. `classic` is no
-          network: there too every cell is held against the noise's known power there, in two passes.
+          network: every cell is held against the noise's known power there, in two passes.
           Power averaged over neighbours before and after decides how much of a cell is
           sound (where a wide neighbourhood is as quiet as the floor, none is); the sound
           so found, averaged again, gives a Wiener gain. As both averages look to both
@@ -59,19 +59,21 @@ HEARD = "auto"
 
 def build(format: Format, findings: Sequence[Finding], options: Options) -> Stream:
     """One stream for all channels."""
-    floors = floors_of(format, findings)
+    floor_db = options["floor_db"]
     if options["model"] == CLASSIC:
         n_fft = frame_length(format.sample_rate, options["window_ms"])
-        return Wiener(format, floors, n_fft, options["floor_db"], options["smoothing"])
+        return Wiener(format, floors_of(format, findings), n_fft, floor_db, options["smoothing"])
     used = networks(options)
-    floor_db, told = options["floor_db"], TOLD.get(options["content"], 0.0)
-    masked = Masked(format, used.denoiser, floor_db, told, used.ear)
-    if used.grain is None:
-        return masked
-    card = used.grain.card
-    n_fft = 2 * round(format.sample_rate * card.hop / card.sample_rate)
-    steady = Wiener(format, floors, n_fft, floor_db, model=used.grain)
-    return steady if used.ear is None else Chosen(format, masked, steady, masked.course.plain)
+    steady = _weighed(format, findings, floor_db, used.grain) if used.grain else None
+    if steady is not None and used.ear is None:
+        return steady
+    masked = Masked(format, used.denoiser, floor_db, TOLD.get(options["content"], 0.0), used.ear)
+    return masked if steady is None else Chosen(format, masked, steady, masked.course.plain)
+
+
+def _weighed(format: Format, findings: Sequence[Finding], floor_db: float, grain: Model) -> Stream:
+    n_fft = 2 * round(format.sample_rate * grain.card.hop / grain.card.sample_rate)
+    return Wiener(format, floors_of(format, findings), n_fft, floor_db, model=grain)
 
 
 def floors_of(format: Format, findings: Sequence[Finding]) -> npt.NDArray[np.float64] | None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wavemend.core.dsp import means_around
 from wavemend.core.frames import Frames
 from wavemend.errors import InputError
 from wavemend.training import noises, targets
@@ -86,7 +87,7 @@ def render(bank: Bank, settings: Settings, drawn: Drawn, frames: Frames) -> dict
     sound /= np.float32(np.sqrt(np.mean(sound * sound)) + 1e-6)
     noise = noises.render(bank, split, drawn["noises"], sound, 10 ** (-drawn["snr_db"] / 20), None)
     wanted, unwanted = (patched(x, frames) for x in (sound, noise))
-    floor = smoothed(np.mean(unwanted.real**2 + unwanted.imag**2, axis=0)) + LEAST_POWER
+    floor = means_around(np.mean(unwanted.real**2 + unwanted.imag**2, axis=0), SMOOTHING, 2) + LEAST_POWER
     bins = np.arange(frames.bins)
     wrong = np.interp(bins, np.linspace(0, frames.bins, len(drawn["errors_db"])), drawn["errors_db"])
     floor = floor * 10 ** ((wrong - drawn["low_db"]) / 10)
@@ -110,15 +111,6 @@ def patched(sound: Mono, frames: Frames) -> npt.NDArray[np.complex64]:
     window = np.sin(np.pi * np.arange(frames.n_fft) / frames.n_fft).astype(np.float32)
     even = len(cut) // 2 * 2
     return np.asarray(np.fft.rfft(cut[:even] * window, axis=1)[:, : frames.bins], np.complex64)
-
-
-def smoothed(power: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-    """Means over SMOOTHING of the frequency to both sides, at least two bins."""
-    sums = np.concatenate(((0.0,), np.cumsum(power, dtype=np.float64)))
-    bins = np.arange(len(power))
-    reach = np.maximum(2, (bins * SMOOTHING).astype(int))
-    low, high = np.maximum(bins - reach, 0), np.minimum(bins + reach + 1, len(power))
-    return np.asarray((sums[high] - sums[low]) / (high - low))
 
 
 def _parts(spectra: npt.NDArray[np.complex64]) -> Cells:
