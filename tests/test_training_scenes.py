@@ -13,7 +13,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from wavemend.errors import InputError
-from wavemend.training import codec, rooms, sounds, spectra, targets
+from wavemend.training import codec, events, rooms, sounds, spectra, targets
 from wavemend.training.scenes import Example, Scenes, Settings, draw, render
 from wavemend.training.stock import shelf, tonality
 
@@ -277,3 +277,60 @@ def test_settings_name_what_is_wrong() -> None:
     ):
         with pytest.raises(InputError, match=what):
             Settings.of(table)
+
+
+@limits(max_examples=12, deadline=None)
+@given(st.sampled_from(sorted(events.KINDS)), st.integers(0, 2**31), st.integers(40_000, 90_000))
+def test_made_events_are_functions_of_what_was_drawn(kind: str, seed: int, samples: int) -> None:
+    draw_one, render_one = events.KINDS[kind]
+    drawn = draw_one(np.random.default_rng(seed))
+    sound = render_one(json.loads(json.dumps(drawn)), samples)
+    assert sound.shape == (samples,)
+    assert sound.dtype == np.float32
+    assert np.isfinite(sound).all()
+    np.testing.assert_array_equal(sound, render_one(drawn, samples))
+    other = render_one(draw_one(np.random.default_rng(seed + 1)), samples)
+    assert not np.array_equal(sound, other)
+
+
+def test_calls_have_pauses_and_a_pitch_that_was_drawn() -> None:
+    rng = np.random.default_rng(4)
+    drawn = events.draw_calls(rng) | {"f0_hz": 400.0, "breath_db": -60.0, "rough": 0.0, "tremble": 0.0}
+    drawn |= {"glide": [0.0] * 4, "start_s": 0.25, "from": [], "to": None, "tilt": 0.5}
+    still = {"s": 0.4, "pause_s": 0.3, "octaves": 0.0, "bend": [0.0] * 3, "db": 0.0}
+    sound = events.voiced(drawn | {"calls": [still] * 4}, RATE).astype(np.float64)
+    assert np.abs(sound[: RATE // 4 - 480]).max() < 1e-5 * np.abs(sound).max()  # before the first call
+    assert np.abs(sound[int(0.67 * RATE) : int(0.93 * RATE)]).max() < 1e-5 * np.abs(sound).max()
+    call = sound[RATE // 4 : int(0.65 * RATE)]
+    power = np.abs(np.fft.rfft(call * np.hanning(len(call)))) ** 2
+    hz = np.fft.rfftfreq(len(call), 1 / RATE)
+    near = np.abs(hz / 400 - np.round(hz / 400)) < 0.05
+    assert power[near].sum() > 0.99 * power.sum()
+
+
+def test_recorded_events_are_those_that_are_called_so() -> None:
+    clips = [
+        FakeClip("noise", "train", f"n{i}", "noises", 20_000, tags=tag)
+        for i, tag in enumerate(("ambience", "event"))
+    ]
+    held = FakeBank([*BANK.all, *clips])
+    told = Settings(seconds=1.0, speech_noises={"event": 1.0}, targets={"speech": 1.0}, clean=0.0)
+    for index in range(20):
+        drawn = Scenes(held, told, 5).drawn(index)
+        noise_clips = held.entries("noise", "train")
+        used = {noise_clips[one["clip"]].tags for noise in drawn["noises"] for one in noise["line"]}
+        assert used == {"event"}
+
+
+def test_a_low_sample_rate_holds_nothing_above_its_half() -> None:
+    told = Settings(seconds=1.0, narrow=1.0, codec=0.0, rounding=0.0, targets={"speech": 1.0}, clean=0.0)
+    scenes = Scenes(BANK, told, 6)
+    rates = set()
+    for index in range(12):
+        drawn, example = scenes.drawn(index), scenes[index]
+        rates.add(drawn["rate_hz"])
+        for sound in (example.mixture, example.target):
+            power = np.abs(np.fft.rfft(sound.astype(np.float64))) ** 2
+            assert power[int(drawn["rate_hz"] / 2 * 1.01) :].sum() < 1e-6 * max(power.sum(), 1e-9)
+    assert rates <= {8000, 11_025, 16_000, 22_050, 24_000, 32_000}
+    assert len(rates) > 1

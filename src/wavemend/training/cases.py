@@ -64,7 +64,16 @@ ORDER = (
 """In which they befall a recording; the kinds that can be asked for."""
 
 STEADY_NOISES = {"hiss": 0.65, "surface": 0.2, "fan": 0.1, "static": 0.05}
-SURROUNDINGS = {"real": 0.75, "babble": 0.1, "gusts": 0.1, "texture": 0.05}
+SURROUNDINGS = {
+    "real": 0.5,
+    "event": 0.2,
+    "calls": 0.08,
+    "engine": 0.05,
+    "hits": 0.03,
+    "babble": 0.07,
+    "gusts": 0.05,
+    "texture": 0.02,
+}
 UNKNOWN_WITH = {"environment": ("noise", "hum"), "surface": ("crackle", "clicks")}
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from wavemend.training import sounds, spectra
+from wavemend.training import events, sounds, spectra
 from wavemend.training.spectra import RATE, Drawn, Mono, fast
 from wavemend.training.stock import Bank, choose, shelf
 from wavemend.training.targets import BEFORE, draw_speed, music_line, render_line, room_for, speech_line
 
 OVERLAP = RATE // 20
-RECORDED = ("real", "steady", "rough")
+RECORDED = ("real", "steady", "rough", "event")
+MADE = {**sounds.KINDS, **events.KINDS}
 STOLEN = {"babble": "speech", "music": "music"}  # unwanted sound that is wanted elsewhere
 MOST_REPEATS = 40
 
@@ -70,7 +71,7 @@ def _draw_one(
         }
     if kind == "digital":
         return {"dither": bool(rng.random() < 0.6), "seed": int(rng.integers(2**32))}
-    return {"sound": sounds.KINDS[kind][0](rng)}
+    return {"sound": MADE[kind][0](rng)}
 
 
 def _draw_recorded(
@@ -79,7 +80,8 @@ def _draw_recorded(
     found = shelf(bank, "noise", split, kind)
     own = found.group(rng)
     index = int(own[rng.integers(len(own))])
-    length = draw_speed(rng, 0.5, 1.8, samples) if rng.random() < 0.7 else room_for(samples)
+    slow, quick = (0.35, 2.8) if kind == "event" else (0.5, 1.8)
+    length = draw_speed(rng, slow, quick, samples) if rng.random() < 0.7 else room_for(samples)
     clip = found.clips[index]
     event = "event" in clip.tags.split()
     line: list[dict[str, Any]] = []
@@ -102,6 +104,9 @@ def _draw_recorded(
             at += max(count - OVERLAP, count // 2, 1)
         if event and rng.random() < 0.5:
             at += int(rng.exponential(0.4) * RATE)
+        if kind == "event" and rng.random() < 0.5:
+            index = int(own[rng.integers(len(own))])
+            clip = found.clips[index]
         start = 0
     return {
         "line": line,
@@ -131,8 +136,8 @@ def render(
 
 def _render_one(bank: Bank, split: str, one: Drawn, target: Mono, gain: float) -> Mono:
     kind, samples = one["kind"], len(target)
-    if kind in sounds.KINDS:
-        return sounds.KINDS[kind][1](one["sound"], samples)
+    if kind in MADE:
+        return MADE[kind][1](one["sound"], samples)
     if kind == "digital":
         return _rounding(target, gain, one)
     size, length = room_for(samples), one["length"]

@@ -17,13 +17,14 @@ import numpy.typing as npt
 from wavemend.core.frames import Frames
 from wavemend.core.params import suggest
 from wavemend.errors import InputError
-from wavemend.training import codec, noises, sounds, spectra, targets
+from wavemend.training import codec, noises, spectra, targets
 from wavemend.training.spectra import RATE, Drawn, Mono
 from wavemend.training.stock import Bank, choose, shelf
 
 FRAME = RATE // 100
 TARGETS = ("speech", "music", "both", "silence", "pair")
-NOISES = (*noises.RECORDED, *noises.STOLEN, "digital", *sounds.KINDS)
+LOW_RATES, LOW_SHARES = (8000, 11_025, 16_000, 22_050, 24_000, 32_000), (0.1, 0.05, 0.5, 0.15, 0.1, 0.1)
+NOISES = (*noises.RECORDED, *noises.STOLEN, "digital", *noises.MADE)
 
 
 def _targets() -> dict[str, float]:
@@ -81,6 +82,7 @@ class Settings:
     speed: float = 0.4
     limit: float = 0.15
     room: float = 0.35
+    narrow: float = 0.0  # recorded at a low sample rate, wanted sound and noise alike
     codec: float = 0.10
     rounding: float = 0.5
     untold: float = 0.25
@@ -191,12 +193,14 @@ def draw(bank: Bank, settings: Settings, rng: np.random.Generator, split: str = 
     if rng.random() < settings.nearly_clean / max(1 - settings.clean, 1e-6):
         snr_db = float(rng.uniform(35, 60))
     limits = [layer["limit"] for layer in drawn["layers"] if layer["limit"]]
-    return drawn | {
+    drawn |= {
         "snr_db": snr_db,
         "noise_limit": limits[0] if limits and rng.random() < 0.4 else None,
         "codec": codec.draw(rng) if rng.random() < settings.codec else None,
         "content": -1.0 if "music" in kinds else _draw_content(settings, wanted, music, rng),
     }
+    narrow = settings.narrow > 0 and rng.random() < settings.narrow
+    return drawn | {"rate_hz": int(rng.choice(LOW_RATES, p=LOW_SHARES)) if narrow else RATE}
 
 
 def _draw_content(settings: Settings, wanted: str, music: bool, rng: np.random.Generator) -> float:
@@ -266,6 +270,9 @@ def render(bank: Bank, drawn: Drawn) -> Example:
         mixture = target.copy()
     truths = (spectra.truth_hz(layer["file_hz"], layer["limit"]) for layer in drawn["layers"])
     band_hz = min(truths, default=RATE / 2)
+    if drawn["rate_hz"] < RATE:
+        mixture, target = (spectra.sampled(sound, drawn["rate_hz"]) for sound in (mixture, target))
+        band_hz = RATE / 2 if band_hz >= drawn["rate_hz"] / 2 else band_hz
     what = "+".join(one["kind"] for one in drawn["noises"]) or "clean"
     return _finish(mixture, target, band_hz, f"{drawn['target']}/{what}", silent, drawn)
 

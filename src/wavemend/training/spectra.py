@@ -117,3 +117,12 @@ def spectrum(sound: Mono, size: int) -> npt.NDArray[np.complex64]:
 def back(bins: npt.NDArray[np.complex64], size: int) -> Mono:
     """The samples of a spectrum."""
     return np.asarray(fft.irfft(bins, size, overwrite_x=True))
+
+
+def sampled(sound: Mono, rate_hz: int) -> Mono:
+    """The sound as a file of a lower sample rate holds it: nothing from half of `rate_hz` on, (samples,)."""
+    size = fast(len(sound))
+    bins = fft.rfft(sound, size)
+    hz = np.arange(len(bins)) * (RATE / size)
+    bins *= np.interp(hz, (0.45 * rate_hz, 0.5 * rate_hz), (1, 0)).astype(np.float32)
+    return back(bins, size)[: len(sound)]

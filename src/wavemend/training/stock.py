@@ -94,8 +94,8 @@ LOOK_S, BINS = 6, 4096
 @lru_cache(maxsize=32)
 def shelf(bank: Bank, role: str, split: str, kind: str = "") -> Shelf:
     """The clips of a role. A `kind` may be asked for. "wide": all that reach WIDE_HZ. Of noises,
-    "real": all but synthesisers' sounds; "steady": discs, hum, static and machines; "rough": those real
-    ones without tones, which nobody would take for music.
+    "real": all but synthesisers' sounds; "steady": discs, hum, static and machines; "event": single
+    happenings; "rough": those real ones without tones, which nobody would take for music.
     """
 
     def keep(clip: Clip) -> bool:
@@ -104,6 +104,8 @@ def shelf(bank: Bank, role: str, split: str, kind: str = "") -> Shelf:
             return clip.bandwidth_hz >= WIDE_HZ
         if kind == "steady":
             return any(tag in tags for tag in STEADY)
+        if kind == "event":
+            return "event" in tags
         if kind == "rough":
             return (
                 NOT_NOISE not in tags
