@@ -72,6 +72,12 @@ def test_without_looking_ahead_nothing_is_known_in_the_beginning() -> None:
     assert ear(0.0).ahead == 0
 
 
+def test_of_a_short_recording_all_of_it_tells() -> None:
+    content = told(ear(6.0), levels((0.9, 1.0), (1.7, 1e-3)))
+    assert set(content) == {-1.0}  # though the first second alone sounds like music
+    assert min(told(ear(6.0), levels((1.7, 1.0), (0.9, 1e-3)))) > 0.5
+
+
 def test_silence_says_nothing() -> None:
     assert set(told(ear(2.0), np.zeros((1, 96_000), np.float32))) == {0.0}
     content = told(ear(2.0), levels((4, 1.0), (4, 0.0)))

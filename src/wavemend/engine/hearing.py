@@ -44,6 +44,7 @@ class Ear:
         self._recent: deque[float] = deque(maxlen=round(STRETCH_S * per_second))
         self._stretches: list[float] = []  # mean log odds of the stretch that ends with each frame
         self._forgotten = 0
+        self._whole = 0  # the first frame with a whole stretch before it
 
     @property
     def ahead(self) -> int:
@@ -70,7 +71,9 @@ class Ear:
             del self._stretches[: first - self._forgotten]
             self._forgotten = first
         known = self._stretches[first - self._forgotten : last - self._forgotten]
-        most = max(known, default=UNKNOWN)
+        whole = known[max(self._whole - first, 0) :]
+        # means over less than a stretch waver, and the most of them would nearly always be music
+        most = max(whole) if whole else known[-1] if known else UNKNOWN
         return 0.0 if most == UNKNOWN else min(max(most - EVEN, -1.0), 1.0)
 
     def _listen(self, count: int) -> None:
@@ -84,4 +87,6 @@ class Ear:
                 if sounds:
                     self._recent.append(float(np.clip(odds, -MOST, MOST)))
                 enough = len(self._recent) >= self._least
+                if len(self._recent) < (self._recent.maxlen or 0):
+                    self._whole += 1
                 self._stretches.append(sum(self._recent) / len(self._recent) if enough else UNKNOWN)
