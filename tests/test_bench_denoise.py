@@ -129,6 +129,24 @@ def test_measures_are_taken_once_and_beyond_is_a_difference(
     assert scored.clips()["pairs"] == [["x", "", "a"], ["y", "", "b"]]
 
 
+def test_a_peer_that_fails_is_named_and_the_others_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systems, "WORK", tmp_path)
+    monkeypatch.setattr(scoring, "MEASURES", {"first": lambda clean, out, rate: float(out[0])})
+    pairs = [Pair("a", np.ones(9, np.float32), np.ones(9, np.float32), 8000)]
+
+    def broken(x: systems.Array, rate: int, facts: Mapping[str, Any]) -> systems.Array:
+        raise ValueError("no such layer")
+
+    tried = [systems.untouched(), systems.System("peer", broken, version="1"), systems.System("q", double)]
+    scored = scoring.score(pairs, tried, ["first"])
+    assert set(scored.values) == {"(input)", "q"}
+    assert scored.settings["missing"] == "peer (failed: ValueError: no such layer)"
+    with pytest.raises(ValueError, match="no such layer"):  # ours must not fail in silence
+        scoring.score(pairs, [systems.System("ours", broken)], ["first"])
+
+
 def test_speech_that_is_gone_counts_as_the_worst(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = np.ones(10, np.float32)
     monkeypatch.setattr(measure, "pesq_wb", lambda clean, out, rate: 4.6 if out.any() else None)

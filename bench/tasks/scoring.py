@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,19 +128,28 @@ Column = Callable[[Scored, str], Cell]
 
 
 def score(pairs: Sequence[Pair], tried: Sequence[System], names: Sequence[str]) -> Scored:
-    """Run these systems over these pairs and take the measures of these names, from MEASURES."""
+    """Run these systems over these pairs and take the measures of these names, from MEASURES.
+
+    A peer that fails is named among the missing, with its error; what the others gave stays.
+    """
     values: dict[str, dict[str, list[float | None]]] = {}
-    store = Store()
-    for system in tried:
+    store, asked = Store(), list(tried)
+    for place, system in enumerate(asked):
         if system.missing:
             continue
         mine: dict[str, list[float | None]] = {name: [] for name in names}
-        for pair in pairs:
-            ran = use(system, pair.damaged, pair.rate, pair.facts)
-            for name in names:
-                mine[name].append(None if ran is None else store.measured(name, pair, ran.out))
+        try:
+            for pair in pairs:
+                ran = use(system, pair.damaged, pair.rate, pair.facts)
+                for name in names:
+                    mine[name].append(None if ran is None else store.measured(name, pair, ran.out))
+        except Exception as error:
+            if not system.version:  # ours: to be mended, not to be reported
+                raise
+            asked[place] = replace(system, missing=f"failed: {type(error).__name__}: {str(error)[:80]}")
+            continue
         values[system.name] = mine
-    return Scored(pairs, values, absent(tried))
+    return Scored(pairs, values, absent(asked))
 
 
 def absent(tried: Sequence[System]) -> dict[str, str]:

@@ -104,22 +104,6 @@ def _overlap(a: Region, b: Region) -> bool:
     return a.start < b.stop and b.start < a.stop and not apart
 
 
-class Collect:
-    """A sink that keeps what was repaired, in memory."""
-
-    def __init__(self) -> None:
-        self._parts: list[Samples] = []
-
-    def push(self, before: Samples, after: Samples) -> None:
-        self._parts.append(np.array(after, np.float32))
-
-    def samples(self, channels: int) -> Samples:
-        """All of it, read-only."""
-        whole = np.concatenate([np.zeros((channels, 0), np.float32), *self._parts], axis=1)
-        whole.flags.writeable = False
-        return whole
-
-
 def versions_of(made: Plan) -> dict[str, str]:
     """What the plan is run with, versions by name: the program, and the networks that it uses."""
     versions = {"wavemend": __version__, "python": platform.python_version(), "numpy": np.__version__}
