@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from wavemend.core.types import Finding, Format, Plan, Region, Step
 from wavemend.errors import InputError, PlanError, WavemendError
 from wavemend.repairs import repairs
+from wavemend.restoration.diagnose import in_order, settled
 from wavemend.restoration.plan import (
     ORDER,
     check_fit,
@@ -203,15 +204,15 @@ def test_a_slight_offset_is_left_alone() -> None:
 
 def test_the_edge_of_a_hole_is_no_click() -> None:
     hole = Finding("dropouts", Region(5_000, 9_000, (0,)), 0.9, 1.0)
-    inside, beside, other, away = (
-        Finding("clicks", Region(start, start + 9, (channel,)), 0.5, 1.0)
-        for start, channel in ((6_000, 0), (9_010, 0), (9_010, 1), (9_900, 0))
-    )
-    plan = make_plan([hole, inside, beside, other, away], FORMAT, SAMPLES)
-    assert {step.repair: step.findings for step in plan.steps} == {"declick": (3, 4), "fill": (0,)}
-    assert [(left.findings, "edge of a hole" in left.reason) for left in plan.left_alone] == [((1, 2), True)]
-    wide = Finding("crackle", Region(0, 200_000), 0.5, 1.0)
-    assert [s.findings for s in make_plan([hole, wide], FORMAT, SAMPLES).steps] == [(1,), (0,)]
-    # a hole that stays open has no edge that anybody takes care of
-    plan = make_plan([hole, beside], FORMAT, SAMPLES, only=["clicks"])
-    assert [step.findings for step in plan.steps] == [(1,)]
+    inside = Finding("clicks", Region(8_990, 9_005, (0,)), 0.9, 1.0)
+    beside = Finding("clicks", Region(4_980, 4_999, (0,)), 0.9, 1.0)
+    other = Finding("clicks", Region(8_990, 9_005, (1,)), 0.9, 1.0)
+    away = Finding("clicks", Region(9_200, 9_210, (0,)), 0.9, 1.0)
+    wide = Finding("clicks", Region(4_000, 9_900, (0,)), 0.9, 1.0)
+    clip = Finding("clipping", Region(4_980, 4_999, (0,)), 0.9, 1.0)
+    found = [hole, inside, beside, other, away, wide, clip]
+    assert settled(found, FORMAT) == in_order([hole, other, away, wide, clip])
+    long = dataclasses.replace(hole, damage="silence", region=Region(5_000, 600_000, (0,)))
+    assert settled([long, beside], FORMAT) == (long,)  # whoever fills it or leaves it
+    unsure = dataclasses.replace(hole, confidence=0.4)
+    assert settled([unsure, beside], FORMAT) == in_order([unsure, beside])

@@ -15,7 +15,7 @@ from bench.report import Cell, Section, Table
 from wavemend.core.types import Finding, Format
 from wavemend.damage import Damage, damages
 from wavemend.repairs import repairs
-from wavemend.restoration.diagnose import opened
+from wavemend.restoration.diagnose import opened, settled
 from wavemend.restoration.examine import learned
 
 NEAR_MS = 2.0
@@ -79,11 +79,12 @@ def known() -> list[str]:
 def found_in(samples: Array, format: Format) -> dict[str, list[Finding]]:
     """By kind, what the whole diagnosis finds."""
     names = [name for name in known() if format.channels >= damages[name].min_channels]
-    found: dict[str, list[Finding]] = {name: [] for name in names}
-    for detector in opened(names, format):
+    detectors = opened(names, format)
+    for detector in detectors:
         detector.push(samples)
-        for finding in detector.finish():
-            found[finding.damage].append(finding)
+    found: dict[str, list[Finding]] = {name: [] for name in names}
+    for finding in settled([one for detector in detectors for one in detector.finish()], format):
+        found[finding.damage].append(finding)
     return found
 
 

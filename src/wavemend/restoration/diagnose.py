@@ -6,9 +6,13 @@ from collections.abc import Collection, Sequence
 
 from wavemend.core.hook import Event, Hook, silent
 from wavemend.core.reader import Reader
-from wavemend.core.types import Finding, Format
+from wavemend.core.types import Finding, Format, Region
 from wavemend.damage import Detector, damages
 from wavemend.restoration.examine import Examiner, learned
+
+HOLES, IMPULSES = ("dropouts", "silence"), ("clicks", "crackle")
+LIKELY = 0.5
+EDGE_MS, SHORT_MS = 0.5, 10.0  # what is found so near to a hole, and is so short, is its edge
 
 
 def diagnose(
@@ -25,10 +29,7 @@ def diagnose(
             detector.push(block)
         done += block.shape[1]
         hook(Event("diagnose", done, reader.samples))
-    found: list[Finding] = []
-    for detector in detectors:
-        found.extend(detector.finish())
-    return in_order(found)
+    return settled([finding for detector in detectors for finding in detector.finish()], reader.format)
 
 
 def opened(kinds: Collection[str], format: Format) -> list[Detector]:
@@ -42,6 +43,25 @@ def opened(kinds: Collection[str], format: Format) -> list[Detector]:
     if unaided:
         detectors.append(Examiner(format, unaided))
     return detectors
+
+
+def settled(found: Sequence[Finding], format: Format) -> tuple[Finding, ...]:
+    """What detectors found, each for itself, in order; without clicks that are the edges of holes."""
+    holes = [f.region for f in found if f.damage in HOLES and f.confidence >= LIKELY]
+    kept = [f for f in found if f.damage not in IMPULSES or not _is_edge(f.region, holes, format)]
+    return in_order(kept)
+
+
+def _is_edge(region: Region, holes: Sequence[Region], format: Format) -> bool:
+    """Whether a short place lies in a hole or right beside it, where the sound breaks off."""
+    near, short = (round(ms / 1000 * format.sample_rate) for ms in (EDGE_MS, SHORT_MS))
+    for hole in holes:
+        touches = region.start <= hole.stop + near and hole.start - near <= region.stop
+        if touches and hole.start - short <= region.start and region.stop <= hole.stop + short:
+            channels = region.channels or range(format.channels)
+            if any(hole.of_channel(channel) for channel in channels):
+                return True
+    return False
 
 
 def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -29,7 +29,6 @@ ORDER = ("declip", "declick", "decrackle", "fill", "dc", "dehum", "denoise")
 and the exact clip level is lost once anything else has moved the samples."""
 
 PLAN_VERSION = 1
-EDGE_MS, SHORT_MS = 0.5, 10.0  # what is found so near to a hole, and is so short, is its edge
 
 
 def make_plan(
@@ -52,20 +51,8 @@ def make_plan(
     treating = _treating(also)
     taken: dict[str, list[int]] = defaultdict(list)
     left: dict[str, list[int]] = defaultdict(list)
-    reasons = [_why_not(f, treating.get(f.damage), format, only) for f in findings]
-    holes = [
-        f.region
-        for f, reason in zip(findings, reasons, strict=True)
-        if not reason and treating[f.damage].fills
-    ]
-
-    def beside(finding: Finding) -> str:
-        repair = treating[finding.damage]
-        edge = repair.scope == "local" and not repair.fills and _touches(finding.region, holes, format)
-        return f"{finding.damage}: the edge of a hole that is filled" if edge else ""
-
     for i, finding in enumerate(findings):
-        why_not = reasons[i] or beside(finding)
+        why_not = _why_not(finding, treating.get(finding.damage), format, only)
         if why_not:
             left[why_not].append(i)
         else:
@@ -81,18 +68,6 @@ def make_plan(
     ]
     alone = [LeftAlone(tuple(indices), reason) for reason, indices in sorted(left.items())]
     return Plan(format, samples, tuple(findings), tuple(steps), tuple(alone))
-
-
-def _touches(region: Region, holes: Sequence[Region], format: Format) -> bool:
-    """Whether a short place lies in a hole or right beside it, where the sound breaks off."""
-    near, short = (round(ms / 1000 * format.sample_rate) for ms in (EDGE_MS, SHORT_MS))
-    for hole in holes:
-        touches = region.start <= hole.stop + near and hole.start - near <= region.stop
-        if touches and hole.start - short <= region.start and region.stop <= hole.stop + short:
-            channels = region.channels or range(format.channels)
-            if any(hole.of_channel(channel) for channel in channels):
-                return True
-    return False
 
 
 def _chosen(repair: Repair) -> dict[str, str]:
