@@ -336,7 +336,10 @@ def test_a_training_begins_with_what_another_gave_out(
     made = training()
     made.begin_with(trained / "tiny.pt")
     best = loop.load(trained / loop.BEST)["average"]
-    assert all(torch.equal(value, best[name]) for name, value in made.network.state_dict().items())
+    for name, value in made.network.state_dict().items():  # large tensors are kept in half precision
+        torch.testing.assert_close(value, best[name], rtol=2**-10, atol=2**-24)
+    kept = loop.load(trained / "tiny.pt")["average"].values()
+    assert {torch.float16} == {v.dtype for v in kept if v.is_floating_point() and v.numel() >= loop.FEWEST}
     assert made.hours_of_sound == pytest.approx(60 * 4 / 3600)
 
 

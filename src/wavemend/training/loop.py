@@ -29,6 +29,7 @@ from wavemend.training.team import Team
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
 TICKS = 10_000  # of the progress that is told
+FEWEST = 64  # numbers in a tensor that is kept in half precision
 
 
 def rate_at(step: int, run: Run) -> float:
@@ -120,8 +121,7 @@ class Training:
         """
         best = load(self.folder / BEST)
         self.average.network.load_state_dict(best["average"])
-        weights = halved(best["average"]) if self.recipe.model.half else best["average"]
-        save(path, {"average": weights, "hours": self.hours_of_sound, "seconds": self.seconds})
+        save(path, {"average": halved(best["average"]), "hours": self.hours_of_sound, "seconds": self.seconds})
         return dict(best["figures"])
 
     def resume(self) -> None:
@@ -246,8 +246,11 @@ def save(path: Path, held: Mapping[str, Any]) -> None:
 
 
 def halved(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights in half precision, for files alone."""
-    return {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    """Weights with all large tensors in half precision, for files alone."""
+    return {
+        name: value.half() if value.is_floating_point() and value.numel() >= FEWEST else value
+        for name, value in weights.items()
+    }
 
 
 def append(path: Path, row: Mapping[str, Any]) -> None:

@@ -20,17 +20,13 @@ from wavemend.training.tables import read_table
 
 @dataclass(frozen=True)
 class Model:
-    """What the network will be called. `frames_per_call` is how many frames its .onnx takes at once.
-
-    With `half` the weights that are kept for PyTorch are in half precision, as those of the .onnx always are.
-    """
+    """What the network will be called. `frames_per_call` is how many frames its .onnx takes at once."""
 
     name: str
     title: str
     licence: str = "Apache-2.0"
     version: str = "1"
     frames_per_call: int = 1
-    half: bool = False
 
 
 @dataclass(frozen=True)
