@@ -121,7 +121,8 @@ class Training:
         """
         best = load(self.folder / BEST)
         self.average.network.load_state_dict(best["average"])
-        save(path, {"average": halved(best["average"]), "hours": self.hours_of_sound, "seconds": self.seconds})
+        weights = halved(best["average"])
+        save(path, {"average": weights, "hours": self.hours_of_sound, "seconds": self.seconds})
         return dict(best["figures"])
 
     def resume(self) -> None:
