@@ -169,6 +169,14 @@ def test_a_missing_band_is_generated_only_where_it_is_asked_for(run: Run, tmp_pa
     refused(run("restore", narrow, "-o", tmp_path / "no.wav", "--plan", plan, "--extend"), "--extend")
 
 
+def test_the_voice_alone_is_kept_only_where_it_is_asked_for(run: Run, clean: Path, tmp_path: Path) -> None:
+    out, plan = tmp_path / "voice.wav", tmp_path / "plan.json"
+    assert run("restore", clean, "-o", out, "--voice")[0] == 0  # nothing lies under it
+    assert np.array_equal(sf.read(out)[0], sf.read(clean)[0])
+    assert run("plan", clean, "--voice", "-o", plan)[0] == 0
+    refused(run("restore", clean, "-o", tmp_path / "no.wav", "--plan", plan, "--voice"), "--voice")
+
+
 def test_a_plan_never_replaces_its_recording(run: Run, clean: Path, tmp_path: Path) -> None:
     before = clean.read_bytes()
     (tmp_path / "link.json").symlink_to(clean)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import tiny
 from wavemend.core.types import Format, Samples
 from wavemend.engine.calls import heard
-from wavemend.engine.examining import Examination
+from wavemend.engine.examining import Examination, Stretch
+from wavemend.engine.overhearing import Overheard
 from wavemend.restoration import examine
 
 HOP = 960
@@ -94,6 +95,7 @@ def test_silence_says_nothing() -> None:
 
 def found(monkeypatch: pytest.MonkeyPatch, sound: Samples, kinds: tuple[str, ...] = KINDS) -> list[Any]:
     monkeypatch.setattr(examine.Model, "load", lambda name: Levels())
+    monkeypatch.setattr(examine, "OVERHEARD", ("nobody",))
     examiner = examine.Examiner(Format(48_000, 1), kinds)
     examiner.push(sound)
     return list(examiner.finish())
@@ -135,11 +137,29 @@ def test_of_next_to_nothing_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> 
     assert found(monkeypatch, noise((2.0, 0.3)))
 
 
+def test_what_is_overheard_under_speech_decides_where_it_is_plain() -> None:
+    spans = [Stretch(k * 480_000, (k + 1) * 480_000, np.zeros(2), 10.0) for k in range(9)]
+    odds = np.array([0.5] * 9)
+    heard = [
+        Overheard(0, 1_440_000, -8.0),  # much lies under the speech
+        Overheard(1_440_000, 2_880_000, -45.0),  # nothing does
+        Overheard(2_880_000, 4_320_000, None),  # no speech, or not alone
+    ]
+    new = examine._reconsidered(spans, odds, heard)
+    assert (new[:3] == examine.MOST_ODDS).all()
+    assert (new[3:6] == examine.NONE_ODDS).all() and (new[6:] == 0.5).all()
+    between = examine._reconsidered(spans, odds, [Overheard(0, 4_320_000, -24.0)])
+    np.testing.assert_array_equal(between, odds)  # the network's own belief stays
+    silent = examine._reconsidered(spans, np.full(9, -np.inf), heard)
+    assert np.isinf(silent).all()
+
+
 def test_without_a_network_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examine, "models", lambda: ("ear",))
     assert examine.learned(KINDS) == []
     monkeypatch.setattr(examine, "models", lambda: ("ear", "examiner"))
     monkeypatch.setattr(examine.Model, "load", lambda name: Levels())
+    monkeypatch.setattr(examine, "OVERHEARD", ("nobody",))
     assert examine.learned(("hum", "wow")) == ["wow"]
     monkeypatch.setattr(examine, "find_spec", lambda name: None)
     assert examine.learned(("hum", "wow")) == []

@@ -10,7 +10,7 @@ import contract
 from wavemend.core.types import Format, Samples
 from wavemend.engine.stream import run
 from wavemend.repairs import Repair, repairs
-from wavemend.restoration.guard import Guarded
+from wavemend.restoration.guard import Guarded, guarded
 from wavemend.restoration.judge_local import LocalJudge
 from wavemend.restoration.judge_steady import SteadyJudge
 
@@ -121,3 +121,9 @@ def test_any_cut_gives_the_same(clean: Samples) -> None:
         results.append((run(stream, dry, block=block), stream.verdicts))
     assert all(np.array_equal(results[0][0], other[0]) for other in results[1:])
     assert all(results[0][1] == other[1] for other in results[1:])
+
+
+def test_no_guard_stands_over_what_may_take_anything() -> None:
+    stream = Known(np.zeros((1, 100), np.float32), 0)
+    assert guarded(stream, 0, repairs["voice"], FORMAT) is stream
+    assert isinstance(guarded(stream, 0, repairs["denoise"], FORMAT), Guarded)

@@ -37,7 +37,7 @@ def test_steps_come_in_the_order_of_physics_not_of_findings() -> None:
     found = [finding(kind, 9_000 * i, 9_000 * i + 1_000) for i, kind in enumerate(kinds)]
     plan = make_plan(found, FORMAT, SAMPLES)
     names = [step.repair for step in plan.steps]
-    assert names == [name for name in ORDER if name in repairs]
+    assert names == [name for name in ORDER if name in repairs and not repairs[name].opt_in]
     assert all(step.reason for step in plan.steps)
 
 
@@ -200,6 +200,19 @@ def test_a_slight_offset_is_left_alone() -> None:
     plan = make_plan([slight], FORMAT, SAMPLES)
     assert not plan.steps
     assert "too slight" in plan.left_alone[0].reason
+
+
+def test_what_lies_under_speech_is_taken_where_somebody_asks_for_the_voice() -> None:
+    around = Finding("environment", Region(0, SAMPLES), 0.9, 0.8)
+    hiss = Finding("noise", Region(0, SAMPLES), 0.9, 0.95)
+    plan = make_plan([around, hiss], FORMAT, SAMPLES)
+    assert [step.repair for step in plan.steps] == ["denoise"]
+    assert [left.reason for left in plan.left_alone] == [
+        "environment: left as it is unless voice is asked for"
+    ]
+    plan = make_plan([around, hiss], FORMAT, SAMPLES, also=["voice"])
+    assert [(step.repair, step.findings) for step in plan.steps] == [("voice", (0, 1))]
+    assert not make_plan([], FORMAT, SAMPLES, also=["voice"]).steps
 
 
 def test_the_edge_of_a_hole_is_no_click() -> None:

@@ -37,7 +37,16 @@ EXTEND = click.option(
     is_flag=True,
     help="also generate the high band where it is missing; what is generated is marked as such",
 )
+VOICE = click.option(
+    "--voice",
+    is_flag=True,
+    help="speech alone is wanted: where noise is found, lower all else, music and bells too",
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="print JSON instead of words")
+
+
+def _also(extend: bool, voice: bool) -> tuple[str, ...]:
+    return tuple(name for name, asked in (("extend", extend), ("voice", voice)) if asked)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,6 +64,7 @@ def cli() -> None:
 @click.option("--strength", type=float, default=None, help="0 changes nothing, 1 repairs in full (default)")
 @click.option("--only", help="repair only these kinds of damage: KIND,KIND (see wavemend list)")
 @EXTEND
+@VOICE
 @click.option("--residual", type=click.Path(path_type=Path), help=REMOVED)
 @click.option(
     "--layers",
@@ -74,6 +84,7 @@ def restore(
     strength: float | None,
     only: str | None,
     extend: bool,
+    voice: bool,
     residual: Path | None,
     layers: Path | None,
     report_dir: Path | None,
@@ -89,9 +100,10 @@ def restore(
     kinds = tuple(kind.strip() for kind in (only or "").split(",") if kind.strip())
     if only is not None and not kinds:
         raise InputError("--only names no kind of damage; leave it out to repair all")
-    if plan_path and (strength is not None or kinds or extend):
+    if plan_path and (strength is not None or kinds or extend or voice):
         raise InputError(
-            "a plan already says what to do; give --plan or --strength, --only and --extend, not both"
+            "a plan already says what to do; "
+            "give --plan or --strength, --only, --extend and --voice, not both"
         )
     plan = load_plan(plan_path) if plan_path else None
     with progress() as hook:
@@ -101,7 +113,7 @@ def restore(
             plan=plan,
             strength=1.0 if strength is None else strength,
             only=kinds,
-            also=("extend",) if extend else (),
+            also=_also(extend, voice),
             residual=residual,
             layers=layers,
             report_dir=report_dir,
@@ -138,7 +150,8 @@ def diagnose(input: Path, as_json: bool) -> None:
 @INPUT
 @_out(help="where to write the plan as JSON, to be edited and run with restore --plan")
 @EXTEND
-def plan(input: Path, output: Path | None, extend: bool) -> None:
+@VOICE
+def plan(input: Path, output: Path | None, extend: bool, voice: bool) -> None:
     """Say what restore would do to INPUT, without doing it.
 
     In words on a terminal, as JSON in a pipe or with -o.
@@ -150,7 +163,7 @@ def plan(input: Path, output: Path | None, extend: bool) -> None:
     if output and same_file(output, input):
         raise InputError(f"{output}: the plan would replace the input; give another name")
     with progress() as hook:
-        made = api.plan(input, also=("extend",) if extend else (), hook=hook)
+        made = api.plan(input, also=_also(extend, voice), hook=hook)
     if output:
         save_plan(made, output)
         click.echo(f"Written: {output}")

@@ -73,6 +73,10 @@ class Course:
         self._values.append(told)
         return told
 
+    def mean(self) -> float:
+        """Of all that was told, as long as `plain` was not asked."""
+        return float(np.mean(self._values[1:])) if len(self._values) > 1 else 0.0
+
     def plain(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """0 where music surely belongs to the recording, 1 where not, or where nobody can tell.
 

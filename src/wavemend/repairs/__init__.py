@@ -34,7 +34,7 @@ class Repair:
     `fills`: a region is a gap, and what is in it means nothing. An option `longest_ms`
     says which regions are too long for the repair; the plan leaves them alone. `takes`:
     what a steady repair takes away, so that the guard can tell it from what is wanted: an
-    even texture, or standing tones.
+    even texture, or standing tones; over one that takes anything there is no guard.
     `min_confidence`, `min_severity`: findings that are less are left alone by the plan.
     `needs`: measures that a finding must carry. `rests_on(options)` gives what these options
     rest on besides wavemend itself, versions by name; it raises InputError where that is not there.
@@ -51,7 +51,7 @@ class Repair:
     build: Callable[[Format, Sequence[Finding], Options], Stream]
     doc: str
     fills: bool = False
-    takes: Literal["texture", "tones"] = "texture"
+    takes: Literal["texture", "tones", "anything"] = "texture"
     min_confidence: float = 0.5
     min_severity: float = 0.0
     needs: tuple[str, ...] = ()

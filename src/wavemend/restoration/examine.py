@@ -12,12 +12,18 @@ import numpy.typing as npt
 from wavemend.core.types import Finding, Format, Region, Samples, runs
 from wavemend.engine.examining import Examination, Stretch
 from wavemend.engine.model import Model, models
+from wavemend.engine.overhearing import Background, Overheard
 
 Floats = npt.NDArray[np.float64]
 NAME = "examiner"
 LIKELY = 0.7  # from which on a finding is reported; as calibrated, seven of ten are then right
 LEAST_S = 1.5  # with less sound than this in a stretch nothing is said of it
 MOST_ODDS = 6.0  # log odds from which on a damage counts as severe
+SURROUNDINGS, OVERHEARD = "environment", ("studio", "ear")
+# Under speech, energy re the speech, in dB: at LEVEL_DB it may as well be noise as not; from SURELY_DB
+# downwards it surely is none.
+LEVEL_DB, PER_ODDS_DB, SURELY_DB = -20.0, 1.5, -28.0
+NONE_ODDS = -2.0
 
 
 def learned(kinds: Collection[str]) -> list[str]:
@@ -34,19 +40,44 @@ class Examiner:
         model = Model.load(NAME)
         self._kinds = {kind: place for place, kind in enumerate(model.card.kinds) if kind in kinds}
         self._examination = Examination(format, model)
+        self._background: Background | None = None
+        if SURROUNDINGS in self._kinds and all(name in models() for name in OVERHEARD):
+            self._background = Background(format, *map(Model.load, OVERHEARD))
 
     def push(self, block: Samples) -> None:
         """Take the next samples, (channels, samples)."""
         self._examination.push(block)
+        if self._background:
+            self._background.push(block)
 
     def finish(self) -> Sequence[Finding]:
         """Neighbouring stretches of one damage as one finding, as sure as they are on average."""
         stretches = self._examination.finish()
+        overheard = self._background.finish() if self._background else []
         found = []
         for kind, place in self._kinds.items():
             odds = np.array([s.odds[place] if s.seconds >= LEAST_S else -math.inf for s in stretches])
+            if kind == SURROUNDINGS:
+                odds = _reconsidered(stretches, odds, overheard)
             found += [_finding(kind, stretches[a:b], odds[a:b]) for a, b in runs(_belief(odds) > LIKELY)]
         return found
+
+
+def _reconsidered(stretches: Sequence[Stretch], odds: Floats, overheard: Sequence[Overheard]) -> Floats:
+    """Log odds of surroundings, where speech alone is heard: what can be taken from under it is there."""
+    odds = odds.copy()
+    for heard in overheard:
+        if heard.removed_db is None:
+            continue
+        within = [
+            k for k, s in enumerate(stretches) if heard.start <= s.start < heard.stop and np.isfinite(odds[k])
+        ]
+        told = min((heard.removed_db - LEVEL_DB) / PER_ODDS_DB, MOST_ODDS)
+        if told > 0:
+            odds[within] = np.maximum(odds[within], told)
+        elif heard.removed_db < SURELY_DB:
+            odds[within] = np.minimum(odds[within], NONE_ODDS)
+    return odds
 
 
 def _belief(odds: Floats) -> Floats:

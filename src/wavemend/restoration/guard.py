@@ -76,9 +76,12 @@ class Guarded:
         return np.asarray(kept, np.float32)
 
 
-def guarded(inner: Stream, step: int, repair: Repair, format: Format) -> Guarded | Passthrough:
-    """A step's stream under the judge that its scope asks for; nothing to guard where nothing is done."""
-    if isinstance(inner, Passthrough):
+def guarded(inner: Stream, step: int, repair: Repair, format: Format) -> Stream:
+    """A step's stream under the judge that its scope asks for.
+
+    There is nothing to guard where nothing is done, or where somebody asked for anything to be taken.
+    """
+    if isinstance(inner, Passthrough) or repair.takes == "anything":
         return inner
     judge: Judge = LocalJudge(step, format) if repair.scope == "local" else SteadyJudge(step, repair, format)
     return Guarded(inner, judge, format)

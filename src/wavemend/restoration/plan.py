@@ -24,7 +24,7 @@ from wavemend.damage import damages
 from wavemend.errors import InputError, PlanError
 from wavemend.repairs import STRENGTH, Repair, repairs
 
-ORDER = ("declip", "declick", "decrackle", "fill", "dc", "dehum", "denoise")
+ORDER = ("declip", "declick", "decrackle", "fill", "dc", "dehum", "denoise", "voice")
 """Places first, then what lies under everything: a click spoils the tracking of hum and noise,
 and the exact clip level is lost once anything else has moved the samples."""
 
