@@ -147,6 +147,16 @@ def decided(variant: str) -> System:
     return System(f"wavemend {variant}, in restore", mend)
 
 
+def voiced() -> System:
+    """`wavemend restore --voice`, noise and surroundings alone: speech is wanted, and the diagnosis decides."""
+
+    def mend(x: Array, rate: int, facts: Mapping[str, Any]) -> Array:
+        made = wavemend.restore(x, rate, only=["noise", "environment"], also=["voice"])
+        return np.array(made.restored.samples[0])
+
+    return System("wavemend, restore --voice", mend)
+
+
 def planned(x: npt.NDArray[np.float32], format: Format, findings: Sequence[Finding]) -> Array:
     """(channels, samples) through the steps that the plan makes of these findings, without the guard."""
     findings = sorted(findings, key=lambda f: f.region.start)

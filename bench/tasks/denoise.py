@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.material import Material
 from bench.peers import audiojs, ffmpeg, networks, python, sox
 from bench.report import Cell, Section, Table, mean
-from bench.systems import System, decided, forced, untouched, variants
+from bench.systems import System, decided, forced, untouched, variants, voiced
 from bench.tasks import denoise_pairs
 from bench.tasks.scoring import TOP_DB, Column, Scored, score
 
@@ -50,7 +50,7 @@ def speech(material: Material, quick: bool) -> Section:
     """Speech under recorded noise."""
     pairs = denoise_pairs.spoken(material, quick)
     names = ("SI-SDR", "PESQ-WB", "ESTOI", "DNSMOS", "SI-SDR below 8 kHz")
-    scored = score(pairs, [untouched(), *ours(), *peers()], names)
+    scored = score(pairs, [untouched(), *ours(), voiced(), *peers()], names)
     how = (
         "Speech at 48 kHz, each level with other noises; the ratio of speech to noise at the head, means "
         "over clips. Networks that know 16 kHz only get the sound resampled."
@@ -83,7 +83,7 @@ def real(material: Material, quick: bool) -> Section:
         return Section(
             "denoise-real", "Noise under speech, published pairs", [Table("Means", where, ["", ""], [])]
         )
-    scored = score(pairs, [untouched(), *ours(), *peers()], names)
+    scored = score(pairs, [untouched(), *ours(), voiced(), *peers()], names)
     table = scored.side_by_side("Means", about, {name: _mean_of(name) for name in names}, (2, 1, 2, 2))
     return Section(
         "denoise-real", "Noise under speech, published pairs", [table], scored.settings, scored.clips()
