@@ -148,7 +148,7 @@ def decided(variant: str) -> System:
 
 
 def voiced() -> System:
-    """`wavemend restore --voice`, noise and surroundings alone: speech is wanted, and the diagnosis decides."""
+    """`wavemend restore --voice`, noise alone: speech is wanted, and the diagnosis decides."""
 
     def mend(x: Array, rate: int, facts: Mapping[str, Any]) -> Array:
         made = wavemend.restore(x, rate, only=["noise", "environment"], also=["voice"])

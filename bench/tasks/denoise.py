@@ -7,6 +7,7 @@ from bench.peers import audiojs, ffmpeg, networks, python, sox
 from bench.report import Cell, Section, Table, mean
 from bench.systems import System, decided, forced, untouched, variants, voiced
 from bench.tasks import denoise_pairs
+from bench.tasks.pairs import Pair
 from bench.tasks.scoring import TOP_DB, Column, Scored, score
 
 INPUT = untouched().name
@@ -60,6 +61,8 @@ def speech(material: Material, quick: bool) -> Section:
         scored.by(f"{name}, {units[name]}" if name in units else name, about, name, digits=_digits(name))
         for name, about in zip(names, [how, *["As above."] * 4], strict=True)
     ]
+    kinds = "As above, by where the noise is from; few clips each, all levels together."
+    tables.append(scored.by("SI-SDR by noise, dB", kinds, "SI-SDR", _noise_of))
     return Section(
         "denoise-speech",
         "Noise under speech",
@@ -67,6 +70,12 @@ def speech(material: Material, quick: bool) -> Section:
         {**scored.settings, "noises": len({p.noise for p in pairs})},
         scored.clips(),
     )
+
+
+def _noise_of(pair: Pair) -> str:
+    """The collection that a noise is from; of collections by kind the kind."""
+    first, *rest = pair.noise.split("/")
+    return rest[0].split(" - ")[-1].lower() if rest and " - " in rest[0] else first.removesuffix("-data")
 
 
 def real(material: Material, quick: bool) -> Section:
