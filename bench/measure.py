@@ -120,6 +120,11 @@ def visqol(clean: Array, out: Array, rate: int) -> float | None:
     return float(api.measure_from_arrays(clean, out, 48000).moslqo)
 
 
+def has_visqol() -> bool:
+    """Whether the package is there."""
+    return _visqol() is not None
+
+
 @functools.cache
 def _visqol() -> Any:
     if importlib.util.find_spec("visqol") is None:

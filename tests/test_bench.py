@@ -297,3 +297,22 @@ def test_a_narrowed_clip_lacks_what_lies_above_and_keeps_what_lies_below() -> No
     assert measure.lsd_field(pair.clean, made, pair.rate) < measure.lsd_field(
         pair.clean, pair.damaged, pair.rate
     )
+
+
+def test_the_grade_of_a_gap_hears_that_gap_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second on each side, the clean sound outside; no table where the package is missing."""
+    given: list[systems.Array] = []
+
+    def grade(clean: systems.Array, out: systems.Array, rate: int) -> float:
+        given.append(out - clean)
+        return float(len(clean) / rate)
+
+    monkeypatch.setattr(fill_long, "visqol", grade)
+    clean = np.zeros(8 * RATE, np.float32)
+    gaps = [(3 * RATE, 4 * RATE), (9 * RATE // 2, 5 * RATE)]
+    pair = Pair("a", clean, clean, RATE, {"gaps": gaps})
+    assert fill_long._visqol(pair, clean + np.float32(1)) == [3.0, 2.5]
+    assert [int(changed.sum()) for changed in given] == [RATE, RATE // 2]
+    assert all(not changed[:RATE].any() and not changed[-RATE:].any() for changed in given)
+    monkeypatch.setattr(fill_long, "has_visqol", lambda: False)
+    assert fill_long.graded([pair], [systems.untouched()]) == []

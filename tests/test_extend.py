@@ -17,6 +17,7 @@ from wavemend.core.band_end import band_end
 from wavemend.core.translation import SPACING, between, source_width, sources
 from wavemend.core.types import Finding, Format, Region, Samples
 from wavemend.damage import damages
+from wavemend.engine.steady import Steady
 from wavemend.engine.stream import run
 from wavemend.repairs import repairs
 from wavemend.restoration.plan import make_plan
@@ -205,3 +206,33 @@ def test_a_block_at_a_time_is_the_same_as_all_at_once() -> None:
     finding = Finding("bandwidth", Region(0, 400_000), 1.0, 1.0)
     parts = [run(EXTEND.open(STEREO, [finding]), given, block=block) for block in (400_000, 512, 7_777)]
     assert np.array_equal(parts[0], parts[1]) and np.array_equal(parts[0], parts[2])
+
+
+def test_hiss_goes_on_where_it_was_cut_and_sound_that_falls_does_not() -> None:
+    """Of what was lost of even hiss all but 3 dB comes back, up to 20 kHz; a pause in it stays one."""
+    hiss = 0.003 * np.random.default_rng(4).standard_normal((1, 288_000))
+    given = narrow(hiss, 5_000.0)
+    given[:, 200_000:210_000] = 0
+    added = extended(given, cutoff_hz=5_000.0) - given
+    second = 48_000
+    for low_hz, high_hz in ((6_000, 12_000), (12_000, 20_000)):
+        part = powers(added[:, second : 4 * second])[
+            round(low_hz * 2048 / 24_000) : round(high_hz * 2048 / 24_000)
+        ]
+        truth = powers(hiss)[round(low_hz * 2048 / 24_000) : round(high_hz * 2048 / 24_000)]
+        assert abs(10 * np.log10(part.mean() / truth.mean())) < 3
+    assert np.abs(added[:, 203_000:207_000]).max() < 1e-4
+    steady, rng = Steady(1, 1024), np.random.default_rng(5)
+    falls = 1e-3 * (np.arange(1, 1025) / 1024) ** -2.0
+    for tilt, goes_on in ((1e-3 * np.ones(1024), True), (falls, False)):
+        steady.push(np.asarray(tilt * rng.exponential(1.0, (1, 400, 1024)), np.float32))
+        assert steady.above(213).any() == goes_on
+
+
+def test_a_cliff_that_a_slope_leads_to_is_the_end() -> None:
+    """Speech that has all but died away below the end: the end is not drawn back into it."""
+    hz = np.arange(1024) * 24_000 / 1024
+    rng = np.random.default_rng(2)
+    falls = np.interp(hz, [0, 5_500, 6_600, 6_900, 7_500, 7_850, 24_000], [0, -35, -47, -68, -69, -130, -130])
+    power = 10 ** (falls / 10) * rng.chisquare(40, 1024) / 40
+    assert band_end(power, 24_000) == pytest.approx(7_600, rel=0.05)

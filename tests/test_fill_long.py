@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import signal
 
 import wavemend
 from contract import check_repair, music
@@ -308,3 +309,15 @@ def test_nothing_on_either_side_gives_silence() -> None:
     noise = np.ones(3_000)
     made = bridge(none, none, 3_000, 48_000, [(noise, noise), (noise, noise)])
     assert not made.sound.any() and made.disagreement_db == 0.0 and made.copied is None
+
+
+def test_a_brighter_side_is_not_heard_at_the_seam_of_a_dull_one() -> None:
+    """Within the 12 ms that lead into the dull side, no partials and no noise of the other."""
+    narrow = signal.ellip(10, 0.1, 100, 6_000, fs=48_000, output="sos")
+    dull = signal.sosfilt(narrow, hiss(68_000)[0])[8_000:]
+    bright = hiss(60_000, 7)[0] + 0.1 * np.sin(2 * np.pi * 12_345 / 48_000 * np.arange(60_000))
+    noises = [(a, b) for a, b in np.random.default_rng(1).standard_normal((2, 2, 12_000))]
+    whole = np.concatenate((bright, bridge(bright, dull, 12_000, 48_000, noises).sound, dull))
+    high = signal.sosfilt(signal.butter(8, 9_000, "high", fs=48_000, output="sos"), whole)
+    led, own = (float(np.mean(part**2)) for part in (high[71_600:71_960], high[80_000:90_000]))
+    assert led < 4 * own

@@ -45,7 +45,7 @@ def run(material: Material, quick: bool) -> Section:
     shown = _demos()
     if shown:
         tables.append(shown)
-    missing = {} if measure._visqol() else {"ViSQOL": "missing: pip install visqol-python"}
+    missing = {} if measure.has_visqol() else {"ViSQOL": "missing: pip install visqol-python"}
     return Section("extend", "The missing high band", tables, {**counts, **missing}, single)
 
 

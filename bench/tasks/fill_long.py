@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import signal
 
 from bench.material import Clip, Material, seed_of
-from bench.measure import around, erb_distance, lsd
+from bench.measure import around, erb_distance, has_visqol, lsd, visqol
 from bench.report import Section, Table, mean
 from bench.systems import Array, System, processor_seconds, untouched
 from bench.tasks.fill import janssen, told
@@ -24,6 +24,7 @@ GAPS_MS = (100, 200, 300)
 GAPS_EACH = 2
 JANSSEN_ORDER, JANSSEN_ROUNDS = 1024, 5
 LIKE_MS, SEARCHED_S = 40.0, 2.0  # of plain copying
+HEARD_S = 1.0  # of sound on each side of a gap, that is graded with it
 
 
 def run(material: Material, quick: bool) -> Section:
@@ -48,11 +49,14 @@ def run(material: Material, quick: bool) -> Section:
             rows(pairs, systems, _erb, mean),
             2,
         ),
+        *graded(pairs, systems),
         seconds(clips),
     ]
     spoken = [c.mono() for c in material.clips("speech", 6 if quick else 24, 8.0, 6.0)]
     tables.append(guesses(spoken, clips))
-    return Section("fill-long", "Long gaps", tables, {"clips": len(clips), "gaps": len(pairs) * GAPS_EACH})
+    missing = {} if has_visqol() else {"ViSQOL": "missing: pip install visqol-python"}
+    counts = {"clips": len(clips), "gaps": len(pairs) * GAPS_EACH}
+    return Section("fill-long", "Long gaps", tables, {**counts, **missing})
 
 
 def torn(clip: Clip, length_ms: float) -> Pair | None:
@@ -106,6 +110,32 @@ def _alike(x: Array, rate: int, a: int, b: int, gaps: list[tuple[int, int]]) -> 
         if score[at] > best:
             best, found = float(score[at]), sound[at + width : at + width + b - a].astype(np.float32)
     return found
+
+
+def graded(pairs: Sequence[Pair], systems: Sequence[System]) -> list[Table]:
+    """The grade of a model of hearing for sound around each gap; nothing without its package."""
+    if not has_visqol():
+        return []
+    return [
+        Table(
+            "Long gaps in music: ViSQOL",
+            f"Version 3 for audio, 1 to 5, of the gap and {HEARD_S:g} s on each side, the clean sound "
+            "but for the one gap; mean over gaps.",
+            head(pairs),
+            rows(pairs, systems, _visqol, mean),
+            2,
+        )
+    ]
+
+
+def _visqol(pair: Pair, out: Array) -> list[float | None]:
+    grades: list[float | None] = []
+    for a, b in pair.facts["gaps"]:
+        near, alone = round(HEARD_S * pair.rate), pair.clean.copy()
+        alone[a:b] = out[a:b]
+        part = slice(max(a - near, 0), b + near)
+        grades.append(visqol(pair.clean[part], alone[part], pair.rate))
+    return grades
 
 
 def _lsd(pair: Pair, out: Array) -> list[float | None]:

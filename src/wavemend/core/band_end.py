@@ -20,7 +20,9 @@ SHARES = (0.08, 0.2, 0.3)  # of its frequency: within that above and below, the 
 DROPS_DB = (24.0, 30.0, 42.0)
 SURPRISES_DB = (18.0, 24.0, 34.0)  # of the fall, beyond what comes before it announces
 BENDS = (1.0, 1.5, 2.0)  # how much steeper than before sound may become by itself
-SEEN = 0.2
+SEEN, NEAR = 0.2, 0.12  # of its frequency to each side, within which a fall begins
+STEEPER = 2.0  # than the slope that leads to it, a cliff is the end
+BLUR = 1 / 12  # octaves to each side that levels are means of
 FLOOR_DB = -130.0
 BEGINS_DB = 3.0
 
@@ -33,7 +35,7 @@ def band_end(power: npt.NDArray[np.floating], nyquist_hz: float) -> float | None
     step_hz = nyquist_hz / len(power) * width
     bands = power[: len(power) // width * width].reshape(-1, width).mean(axis=1)
     # means over a twelfth of an octave to each side: partials are no ends
-    level = np.maximum(10 * np.log10(means_around(bands, 2 ** (1 / 12) - 1, 1) + 1e-20), FLOOR_DB)
+    level = np.maximum(10 * np.log10(means_around(bands, 2**BLUR - 1, 1) + 1e-20), FLOOR_DB)
     above = np.array([np.percentile(level[k:], 95) for k in range(len(level))])
     for share, least, surprise, bends in zip(SHARES, DROPS_DB, SURPRISES_DB, BENDS, strict=True):
         best: tuple[float, int, int] | None = None
@@ -53,10 +55,27 @@ def band_end(power: npt.NDArray[np.floating], nyquist_hz: float) -> float | None
                 best = step, edge, wide
         if best is not None:
             _, edge, wide = best
-            wide = max(wide, round(SEEN * edge))
-            end_hz = _begin(level, edge - wide, min(edge + wide, len(level) - 1)) * step_hz
+            end_hz = _end(level, edge, max(wide, round(SEEN * edge))) * step_hz
             return end_hz if end_hz <= HIGHEST_HZ else None
     return None
+
+
+def _end(level: Levels, edge: int, wide: int) -> float:
+    """Where the fall around an edge begins, in bands, looked at so far to each side, and from nearer.
+
+    A slope before a cliff draws the line back into the band: where the cliff is steeper by far than
+    what leads to it, it counts alone, less half of what the means carry over it.
+    """
+    last, near = len(level) - 1, max(2, round(NEAR * edge))
+    first = _begin(level, edge - wide, min(edge + wide, last))
+    second = _begin(level, edge - near, min(edge + near, last))
+    a, b = round(first), round(second)
+    c = min(round(b * 2**BLUR), last)
+    if b <= a or c <= b:
+        return first
+    before = (level[a] - level[b]) / np.log2((b + 0.5) / (a + 0.5))
+    cliff = (level[b] - level[c]) / np.log2((c + 0.5) / (b + 0.5))
+    return max(second / 2 ** (BLUR / 2), first) if cliff > STEEPER * before else first
 
 
 def _begin(level: Levels, bottom: int, top: int) -> float:

@@ -98,11 +98,11 @@ def _growth(side: Floats, time: Floats, frequency: Floats, most: float) -> Float
     return np.asarray(np.clip(np.log(last / first) / (len(side) - half), -most, most))
 
 
-def across(before: Partials, after: Partials, gap: int, rate: int) -> tuple[Floats, float]:
+def across(before: Partials, after: Partials, gap: int, rate: int, edge: int = 0) -> tuple[Floats, float]:
     """The partials through a gap of so many samples, and the share of them, in power, that goes on.
 
     `after` are those of what follows, turned round in time. What has no partner
-    on the other side fades out, or in.
+    on the other side fades out, or in, and is not heard within `edge` samples of that side.
     """
     time, end = np.arange(gap, dtype=np.float64), max(gap - 1.0, 1.0)
     share = (time + 0.5) / gap
@@ -124,16 +124,15 @@ def across(before: Partials, after: Partials, gap: int, rate: int) -> tuple[Floa
             before.growth[i] * start + after.growth[j] * stop - np.log(size[1][j] / size[0][i]) / gap * turn
         )
         out += size[0][i] * (size[1][j] / size[0][i]) ** share * np.exp(eased) * np.cos(run)
+    there = np.clip((time + 0.5 - edge) / (gap - 2 * edge), 0.0, 1.0) * np.pi / 2
     alone = set(range(len(size[0]))) - {i for i, _ in pairs}
     for i in sorted(alone):
         fade = np.exp(np.minimum(before.growth[i], 0.0) * time + np.maximum(before.growth[i], 0.0) * start)
-        out += (
-            np.cos(np.pi / 2 * share) * fade * size[0][i] * np.cos(phase[0][i] + before.frequency[i] * time)
-        )
+        out += np.cos(there) * fade * size[0][i] * np.cos(phase[0][i] + before.frequency[i] * time)
     back = time - end
     for j in sorted(set(range(len(size[1]))) - {j for _, j in pairs}):
         fade = np.exp(np.maximum(after.growth[j], 0.0) * stop - np.minimum(after.growth[j], 0.0) * back)
-        out += np.sin(np.pi / 2 * share) * fade * size[1][j] * np.cos(phase[1][j] + after.frequency[j] * back)
+        out += np.sin(there) * fade * size[1][j] * np.cos(phase[1][j] + after.frequency[j] * back)
     power = [side**2 for side in size]
     joined = sum(power[0][i] for i, _ in pairs) + sum(power[1][j] for _, j in pairs)
     return out, float(joined / max(power[0].sum() + power[1].sum(), 1e-20))

@@ -130,11 +130,13 @@ def _modelled(
     """A draft, and the share of power in partials that are on both sides."""
     if before is None and after is None:
         return np.zeros(gap), 0.0
+    # within the edge of the one side nothing of the other: it may be brighter, and heard there
+    edge = min(round(EDGE_S * rate), gap // 3)
     nothing = partials.Partials(np.zeros(0), np.zeros(0), np.zeros(0, np.complex128), np.zeros(0))
     tones, steady = partials.across(
-        before.partials if before else nothing, after.partials if after else nothing, gap, rate
+        before.partials if before else nothing, after.partials if after else nothing, gap, rate, edge
     )
-    share = (np.arange(gap) + 0.5) / gap * np.pi / 2
+    share = np.clip((np.arange(gap) + 0.5 - edge) / (gap - 2 * edge), 0.0, 1.0) * np.pi / 2
     first = before.on(noise[0]) * np.cos(share) if before else 0.0
     last = after.on(noise[1])[::-1] * np.sin(share) if after else 0.0
     return tones + first + last, steady

@@ -1,10 +1,10 @@
 """What lies above the end of a band, made from what a network says of its levels.
 
-Levels are the network's; the phases are those of the band below the end, moved up (core.translation),
-and so are the differences between channels. Then the phases are brought into
-agreement: the spectra of the sound that comes out are to have the magnitudes that were asked
-for, with what was already given out standing fast (Griffin and Lim, IEEE TASSP 1984; with a few frames
-ahead as Zhu et al., IEEE TASLP 2007).
+Levels are the network's, or those of steady noise that goes on where that is more; the phases are those
+of the band below the end, moved up (core.translation), and so are the differences between channels.
+Then the phases are brought into agreement: the spectra of the sound that comes out are to have the
+magnitudes that were asked for, with what was already given out standing fast (Griffin and Lim, IEEE TASSP
+1984; with a few frames ahead as Zhu et al., IEEE TASLP 2007).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from wavemend.engine.aside import Aside, Framed
 from wavemend.engine.calls import Overlap, Spectra
 from wavemend.engine.ends import Ends
 from wavemend.engine.model import Model
+from wavemend.engine.steady import Steady
 
 TURNS = 3
 """How often the phases are brought into agreement."""
@@ -30,6 +31,8 @@ LIFT = 1.4
 """The median of what is likely is less than its mean by far; and turns of phase lose some."""
 MOST = 7.0
 """Nepers of power (30 dB) that the upper band may lie above the one just below its end."""
+AS_HERE = 2.0
+"""Of a frame's power below the end, that steady noise has at most above it: gated noise stays gated."""
 FAINT = 4 * QUIET
 """Power below which nothing is made."""
 NOTHING = 1e-20
@@ -57,6 +60,7 @@ class Extension(Framed):
         self._running, self._frames = model.open(), model.card.frames
         self._end_hz, self._overlap = end_hz, Overlap(self._frames, channels)
         self._between = between(self._card.bins)
+        self._steady = Steady(channels, self._card.bins)
         shape = (channels, 0, self._card.bins)
         self._waiting = np.zeros(shape, np.complex64)
         self._cuts = np.zeros(0, np.int64)
@@ -71,6 +75,7 @@ class Extension(Framed):
         spectra = spectra[:, :, :-1]
         card = self._card
         cut = self._cut(start)
+        self._steady.push(_power(spectra))
         heard = np.zeros((spectra.shape[1], card.bins, 2), np.float32)
         told = round(TOLD * (cut or self._bin(UNTOLD_HZ)))
         heard[:, :told, 0] = np.sqrt(np.mean(_power(spectra[:, :, :told]), axis=0) + np.float32(NOTHING))
@@ -106,10 +111,13 @@ class Extension(Framed):
             power = _power(taken[:, :, told - wide : told]) + np.float32(NOTHING)
             envelope = levels[own] @ self._between
             place = sources(bins, told)
-            edge = np.log(power.mean(axis=2))
+            edge_power = power.mean(axis=2, keepdims=True)
+            edge = np.log(edge_power)
             alike = np.log(power.mean(axis=(0, 2)))
-            envelope = np.minimum(envelope - alike[:, np.newaxis], np.float32(MOST)) + edge[:, :, np.newaxis]
+            envelope = np.minimum(envelope - alike[:, np.newaxis], np.float32(MOST)) + edge
             wanted = np.exp(envelope)
+            hiss = self._steady.above(told)[:, np.newaxis]
+            wanted = np.maximum(wanted, np.minimum(hiss, AS_HERE * edge_power))
             size = np.float32(LIFT) * np.sqrt(np.maximum(wanted - np.float32(FAINT), 0))
             rise = np.clip((np.arange(bins) - cut + 1) / (RISE + 1), 0, 1).astype(np.float32)
             grains = self._grains[(self._frame + own) % GRAINS]

@@ -8,7 +8,8 @@ Not for:  evidence and archives of record: what is added was never recorded. Sou
 Method:   a network hears short-time spectra up to the end of the band and says how strong the bands
           above would be, up to 24 kHz. Phases come from the band below the end, moved up (spectral band
           replication), and are brought into agreement by three turns of Griffin and Lim's method.
-          Levels are the median of what could be there: rather too little than too much. Only what
+          Levels are the median of what could be there: rather too little than too much. Steady hiss goes
+          on at the level that it has below the end. Only what
           lies above the end is added, up to half of the file's own sample rate; below it the
           difference is under -60 dB.
 Ends:     by default the end is looked for around every place (2.5 s ahead, 5 s behind), from 1.9 to 16 kHz;
