@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from contract import music
 from wavemend.core.types import Finding, Format, Region, Samples
 from wavemend.damage.clipping import DAMAGE, UNREACHED
-from wavemend.engine.sparse import Gabor, agree, extend
+from wavemend.engine.sparse import Dictionary, Gabor, agree, concentration, extend
 from wavemend.engine.stream import run
 from wavemend.repairs.declip import REPAIR
 
@@ -148,7 +148,7 @@ def test_extend_keeps_to_its_bounds() -> None:
     x = music(FORMAT, 5_000)[0]
     low, high = x - np.float32(0.01), x + np.float32(0.02)
     low[::2] = high[::2] = x[::2]
-    out = extend(x, low, high, [(512, 1), (128, 2)], 12)
+    out = extend(x, low, high, Dictionary([(512, 1), (128, 2)]), 12)
     assert np.array_equal(out[::2], x[::2])
     assert (out >= low).all() and (out <= high).all()
 
@@ -159,11 +159,32 @@ def test_what_several_dictionaries_agree_on_keeps_to_the_bounds_and_is_better() 
     cut, level = damaged[0], np.abs(damaged).max()
     low = np.where(cut <= -level, -np.inf, cut).astype(np.float32)
     high = np.where(cut >= level, np.inf, cut).astype(np.float32)
-    dictionaries = [[(4096, 2), (1024, 3)], [(8192, 1), (2048, 2)], [(2048, 2), (512, 4)]]
+    resolutions = ([(4096, 2), (1024, 3)], [(8192, 1), (2048, 2)], [(2048, 2), (512, 4)])
+    dictionaries = [Dictionary(one) for one in resolutions]
     alone = [sdr_db(x, extend(cut, low, high, one, 60)) for one in dictionaries]
     out = agree(cut, low, high, dictionaries, 60)
     assert sdr_db(x, out) > np.mean(alone)
     assert (out >= low).all() and (out <= high).all()
+
+
+def test_roots_hold_peaks_lower() -> None:
+    x = music(FORMAT, 20_000)[0]
+    cut = np.clip(x, -0.3 * np.abs(x).max(), 0.3 * np.abs(x).max())
+    low = np.where(cut == cut.min(), -np.inf, cut).astype(np.float32)
+    high = np.where(cut == cut.max(), np.inf, cut).astype(np.float32)
+    loose, held = (extend(cut, low, high, Dictionary([(2048, 2), (512, 3)], roots), 60) for roots in (0, 2))
+    assert np.abs(cut).sum() < np.abs(held).sum() < 0.98 * np.abs(loose).sum()
+
+
+def test_concentration_is_least_in_windows_that_fit() -> None:
+    tone = np.sin(np.arange(22_050) * 0.2).astype(np.float32)
+    clicks = np.zeros(22_050, np.float32)
+    clicks[::3_000] = 1
+    assert concentration(tone, 8192) < 0.5 * concentration(tone, 256)
+    assert concentration(clicks, 256) < 0.5 * concentration(clicks, 8192)
+    assert concentration(np.zeros_like(tone), 256) == 0
+    noise = np.random.default_rng(1).standard_normal(22_050).astype(np.float32)
+    assert 0.8 < concentration(noise, 256) < 0.95  # Gaussian noise: the square root of pi, over two
 
 
 def test_a_side_out_of_reach_is_never_moved() -> None:

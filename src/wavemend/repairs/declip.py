@@ -21,17 +21,22 @@ from wavemend.core import ar
 from wavemend.core.blocks import Window
 from wavemend.core.params import Options, Param
 from wavemend.core.types import Finding, Format, Samples
-from wavemend.engine.sparse import agree
+from wavemend.engine.sparse import Dictionary, agree, concentration
 from wavemend.engine.stream import Chunked, Stream
 from wavemend.repairs import Repair
 
 CHUNK_S, CONTEXT_S = 2.4, 0.4
-DICTIONARIES = (  # of resolutions: seconds; frames before and after that count as neighbours
-    ((0.371, 1), (0.186, 2), (0.093, 2), (0.046, 3), (0.023, 4)),
-    ((0.186, 2), (0.093, 2), (0.046, 3)),
-    ((0.371, 1), (0.093, 2)),
-)
-DENSE_SHARE = 0.1  # of samples clipped: below it the first dictionary and fewer steps do
+# Resolutions of a dictionary: seconds; frames before and after that count as neighbours.
+MANY = ((0.371, 1), (0.186, 2), (0.093, 2), (0.046, 3), (0.023, 4))
+FAR, SHORT = ((0.371, 1), (0.093, 2)), ((0.093, 2), (0.046, 3), (0.023, 4))
+# With how firmly large cells are held, and the last threshold; see `sparse.Dictionary`.
+LIGHT = ((MANY, 0, 3e-5),)
+DENSE = ((MANY, 0, 3e-5), (((0.186, 2), (0.093, 2), (0.046, 3)), 0, 3e-5), (FAR, 0, 3e-5))
+# Voices' few high peaks come out too high where nothing holds them.
+VOICES = ((MANY, 3, 2e-4), (SHORT, 3, 2e-4), (SHORT, 0, 2e-4))
+LONG_S, BRIEF_S = 0.371, 0.093
+VOICE_RATIO = 1.07  # a voice is so much sparser in brief windows than in long ones
+DENSE_SHARE = 0.1  # of samples clipped: below it one dictionary and fewer steps do
 FEWEST_STEPS = 0.5  # as a share of `iterations`
 
 LONE_COUNT, LONE_TOTAL = 6, 12  # clipped samples in a lone top; in all its surroundings
@@ -50,11 +55,15 @@ class Declipper(Chunked):
         rate = format.sample_rate
         context = round(CONTEXT_S * rate)
         super().__init__(format, hop=round(CHUNK_S * rate), left=context, right=context)
-        self._dictionaries = [
-            [(2 ** round(np.log2(span * rate)), reach) for span, reach in resolutions]
-            for resolutions in DICTIONARIES
-        ]
-        self._reach = max(n_fft for resolutions in self._dictionaries for n_fft, _ in resolutions) // 2
+        self._light, self._dense, self._voices = (
+            [
+                Dictionary([(_power_of_two(span * rate), reach) for span, reach in resolutions], roots, last)
+                for resolutions, roots, last in dictionaries
+            ]
+            for dictionaries in (LIGHT, DENSE, VOICES)
+        )
+        self._long, self._brief = _power_of_two(LONG_S * rate), _power_of_two(BRIEF_S * rate)
+        self._reach = self._long // 2
         self._iterations = iterations
         self._lone_gap, self._around = round(LONE_JOIN_S * rate), round(LONE_AROUND_S * rate)
         self._findings = [
@@ -121,9 +130,16 @@ class Declipper(Chunked):
             steps = round(
                 self._iterations * min(1.0, FEWEST_STEPS + (1 - FEWEST_STEPS) * share / DENSE_SHARE)
             )
-            dictionaries = self._dictionaries if share >= DENSE_SHARE else self._dictionaries[:1]
+            dictionaries = self._dense if share >= DENSE_SHARE else self._light
+            long, brief = (concentration(sound[a:b], n_fft) for n_fft in (self._long, self._brief))
+            if long > VOICE_RATIO * brief:
+                dictionaries = self._voices
             solved = agree(sound[a:b], floor[a:b], ceiling[a:b], dictionaries, steps)
             sound[cluster] = solved[cluster - a]
+
+
+def _power_of_two(samples: float) -> int:
+    return int(2 ** round(np.log2(samples)))
 
 
 def _predict(sound: npt.NDArray[np.float32], tops: Sequence[Ints], around: int) -> None:
