@@ -27,12 +27,14 @@ from bench.tasks import (  # noqa: E402
     fill_long,
     harm,
     hum,
+    real_clicks,
     speed,
 )
 
 TASKS = {
     "harm": harm.run,
     "clicks": clicks.run,
+    "real-clicks": real_clicks.run,
     "declip": declip.run,
     "hum": hum.run,
     "denoise-speech": denoise.speech,

@@ -49,7 +49,7 @@ def example(clip: Clip, rng: np.random.Generator) -> tuple[Pixels, str]:
     out = run(stream, damaged)
     first = start + length // 2 - round(SHOWN_S / 2 * rate)
     part = slice(first, first + round(SHOWN_S * rate))
-    row = _row(damaged[:, part], out[:, part], clean[:, part], rate)
+    row = strip(damaged[:, part], out[:, part], clean[:, part], rate)
     near = around(clean[0], out[0], rate, start, start + length)
     remarks = remarks_of(stream)
     said = "interpolated" if not remarks else "a guess" if remarks[0].guess else "likely"
@@ -57,13 +57,14 @@ def example(clip: Clip, rng: np.random.Generator) -> tuple[Pixels, str]:
     return row, f"{clip.role} | {place} | {lsd(*near, rate):.1f} | {erb_distance(*near, rate):.1f} | {said}"
 
 
-def _row(before: Samples, after: Samples, truth: Samples, rate: int) -> Pixels:
+def strip(before: Samples, after: Samples, third: Samples, rate: int, loudest: int = 2) -> Pixels:
+    """Three spectrograms side by side, in shades that begin at the top of the one that is `loudest`."""
     made = Spectrograms(Format(rate, 1), before.shape[1], columns=WIDTH)
     made.push(before, after)
     true = Spectrograms(Format(rate, 1), before.shape[1], columns=WIDTH)
-    true.push(truth, truth)
+    true.push(third, third)
     levels = [*made.finish()[:2], true.finish()[0]]
-    top = top_of(levels[2])
+    top = top_of(levels[loudest])
     tall = np.arange(HEIGHT) * levels[0].shape[0] // HEIGHT
     wide = np.arange(WIDTH) * levels[0].shape[1] // WIDTH
     pictures = [paint(level, top)[tall][:, wide] // COARSE * COARSE for level in levels]

@@ -13,6 +13,7 @@ oscillation far above the sound needs less proof.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,11 +37,14 @@ RING_BEFORE_DB, RING_AFTER_DB, RING_GAIN_DB, RING_PEAK_DB = 8.0, 3.0, 9.0, 6.0  
 SURE_RING_GAIN_DB = 11.0
 CERTAIN_DB = 60.0  # of gain: no sound imitates this
 RING_HZ, RING_MS = 150.0, 1.9  # pitches and decays on the other side are also those of drums and voices
-MIN_PEAK_DB = 3.0  # over the local level: what is smaller is not heard as a click
+MIN_PEAK_DB = -9.0  # over the local level: under loud low notes smaller clicks than these are heard
 WIDE_PEAK_DB = 6.0  # the same for those longer than a millisecond
 MAX_PER_CHUNK = 60  # more is crackle; only those that stand out most are looked at
 LOOKS = 3  # at most: what stood beside something larger is seen once that is taken out
 CRACKLED_WINDOWS = 30  # seconds for which a recording that crackled is taken for one that does
+# Where clicks were found beyond doubt, others are to be expected, and need less proof.
+EXPECTED, EXPECTING_WINDOWS = 3, 10
+EXPECTED_BEFORE_DB, EXPECTED_GAIN_DB = 12.0, 13.0
 RATIO_AMID, MIN_AMID_DB, AMID_PEAK_DB = 1.2, 6.0, 10.0  # there, once crackle is taken out
 QUIET = 1e-3  # the level that clicks are made for where there is less sound
 
@@ -126,6 +130,7 @@ class ClickDetector:
             format.channels, hop, impulses.FRAMES_BESIDE * frame, impulses.FRAMES_BESIDE * frame
         )
         self._crackled = 0  # windows for which what was heard of crackle is still believed
+        self._sure: deque[int] = deque(maxlen=EXPECTING_WINDOWS)  # clicks without doubt, window by window
         self._found: dict[tuple[int, int], Finding] = {}
 
     def push(self, block: Samples) -> None:
@@ -149,6 +154,7 @@ class ClickDetector:
         rest, rate = window.samples, self._rate
         self._crackled = CRACKLED_WINDOWS if self._crackles(window) else max(self._crackled - 1, 0)
         amid = self._crackled > 0
+        self._sure.append(0)
         channels = list(range(self._channels))
         taken: list[Taken] = []
         for look in range(LOOKS):
@@ -187,13 +193,17 @@ class ClickDetector:
         for index, at, ratio in sorted(places, key=lambda place: -place[2])[:MAX_PER_CHUNK]:
             sound = samples[channels[index]].astype(np.float64)
             impulse = impulses.examine(sound, at, self._rate, MIN_AMID_DB if amid else RING_BEFORE_DB)
-            if impulse is None or not self.accepts(impulse, amid):
+            if impulse is None:
+                continue
+            sure = self.accepts(impulse, amid)
+            if not sure and not (sum(self._sure) >= EXPECTED and self._expected(impulse)):
                 continue
             if _overlaps(channels[index], impulse, taken):
                 continue
             if not _overlaps(channels[index], impulse, found):
                 found.append((channels[index], impulse))
             if window.lead <= at < window.lead + window.length:
+                self._sure[-1] += sure
                 finding = self._finding(impulse, channels[index], window.start - window.lead, ratio)
                 self._found[channels[index], finding.region.start] = finding
         return found
@@ -206,6 +216,15 @@ class ClickDetector:
         if not impulse.ring_hz:
             return _stands(impulse, gain_db, width_ms)
         return _rings(impulse, gain_db, width_ms) or (amid and _rings_amid(impulse, gain_db))
+
+    def _expected(self, impulse: Impulse) -> bool:
+        """Whether it is likely to be one more, where there are others."""
+        gain_db, width_ms = _gain_db(impulse), 1000 * (impulse.stop - impulse.start) / self._rate
+        if impulse.peak_db < MIN_PEAK_DB or impulse.after_db > _most_left_db(gain_db) or impulse.ring_hz:
+            return False
+        return impulse.before_db >= EXPECTED_BEFORE_DB and gain_db >= EXPECTED_GAIN_DB + min(
+            4.0 * width_ms, 20.0
+        )
 
     def _finding(self, impulse: Impulse, channel: int, origin: int, ratio: float) -> Finding:
         gain_db = _gain_db(impulse)
