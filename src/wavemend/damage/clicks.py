@@ -42,7 +42,8 @@ WIDE_PEAK_DB = 6.0  # the same for those longer than a millisecond
 MAX_PER_CHUNK = 60  # more is crackle; only those that stand out most are looked at
 LOOKS = 3  # at most: what stood beside something larger is seen once that is taken out
 CRACKLED_WINDOWS = 30  # seconds for which a recording that crackled is taken for one that does
-# Where clicks were found beyond doubt, others are to be expected, and need less proof.
+# Where clicks were found beyond doubt, others are to be expected, and need less proof; amid crackle, which
+# looks like that, they do not.
 EXPECTED, EXPECTING_WINDOWS = 3, 10
 EXPECTED_BEFORE_DB, EXPECTED_GAIN_DB = 12.0, 13.0
 RATIO_AMID, MIN_AMID_DB, AMID_PEAK_DB = 1.2, 6.0, 10.0  # there, once crackle is taken out
@@ -196,7 +197,7 @@ class ClickDetector:
             if impulse is None:
                 continue
             sure = self.accepts(impulse, amid)
-            if not sure and not (sum(self._sure) >= EXPECTED and self._expected(impulse)):
+            if not sure and (amid or sum(self._sure) < EXPECTED or not self._expected(impulse)):
                 continue
             if _overlaps(channels[index], impulse, taken):
                 continue
