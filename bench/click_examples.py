@@ -17,11 +17,10 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from bench.gap_examples import BORDER, strip  # noqa: E402
+from bench.gap_examples import stacked, strip  # noqa: E402
 from bench.material import Material  # noqa: E402
 from bench.systems import ours  # noqa: E402
 from bench.tasks.real_clicks import BOTH, RECORDS, SOURCE, impulses_per_s, removed_db  # noqa: E402
-from wavemend.restoration.picture import colours, png  # noqa: E402
 
 SHOWN_S = 2.5
 LAID_OVER = "iwclicks"
@@ -47,9 +46,7 @@ def main(arguments: list[str]) -> int:
         rows.append(strip(*three, rate, loudest=0))
         here = f"{impulses_per_s(before, rate):.0f} | {impulses_per_s(after, rate):.0f}"
         lines.append(f"| {name}, from {at / rate:.1f} s | {here} | {removed_db(before, after):.1f} |")
-    space = np.full((BORDER, rows[0].shape[1]), len(colours()) // 3, np.uint8)
-    pixels = np.concatenate([part for row in rows for part in (row, space)][:-1])
-    (given.out / "real-clicks.png").write_bytes(png(pixels, colours() + b"\xff\xff\xff"))
+    (given.out / "real-clicks.png").write_bytes(stacked(rows))
     text = [
         "<!-- made by python -m bench.click_examples; do not edit -->",
         "",

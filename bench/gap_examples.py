@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -72,6 +73,13 @@ def strip(before: Samples, after: Samples, third: Samples, rate: int, loudest: i
     return np.concatenate([pictures[0], space, pictures[1], space, pictures[2]], axis=1)
 
 
+def stacked(strips: Sequence[Pixels]) -> bytes:
+    """A PNG of strips, one below the other."""
+    space = np.full((BORDER, strips[0].shape[1]), len(colours()) // 3, np.uint8)
+    pixels = np.concatenate([part for one in strips for part in (one, space)][:-1])
+    return png(pixels, colours() + b"\xff\xff\xff")
+
+
 def main(arguments: list[str]) -> int:
     """Draw, fill and write."""
     parser = argparse.ArgumentParser(prog="python -m bench.gap_examples")
@@ -86,10 +94,7 @@ def main(arguments: list[str]) -> int:
         known = material.clips(role, 3 * count, 8.0, 7.0)
         clips += [known[i] for i in sorted(rng.choice(len(known), min(count, len(known)), replace=False))]
     made = [example(clip.mono(), rng) for clip in clips]
-    width = made[0][0].shape[1]
-    space = np.full((BORDER, width), len(colours()) // 3, np.uint8)
-    pixels = np.concatenate([part for row, _ in made for part in (row, space)][:-1])
-    (given.out / "gaps.png").write_bytes(png(pixels, colours() + b"\xff\xff\xff"))
+    (given.out / "gaps.png").write_bytes(stacked([row for row, _ in made]))
     lines = [
         "<!-- made by python -m bench.gap_examples; do not edit -->",
         "",

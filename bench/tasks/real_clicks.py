@@ -73,10 +73,10 @@ def _on_records(clips: dict[str, Clip], records: tuple[str, ...]) -> Table:
                 out = clips[f"{name}-proc-50-04.wav"].samples[0][: len(given)]
             else:
                 ran = None if system.missing else use(system, given, rate)
-                out = given if ran is None else ran.out
                 if ran is None:
                     cells += [None, None]
                     continue
+                out = ran.out
             cells += [impulses_per_s(out, rate), removed_db(given, out)]
         rows.append([system.name if system else "published with them", *cells])
     head = ["system", *(what for name in records for what in (f"{name}, a second", f"{name}, taken"))]

@@ -12,6 +12,7 @@ import numpy as np
 
 from wavemend.core.blocks import Queue
 from wavemend.core.types import Format, Samples
+from wavemend.engine.examining import LOUDEST
 from wavemend.engine.hearing import AHEAD_S
 from wavemend.engine.masking import Masked
 from wavemend.engine.model import Model
@@ -22,7 +23,6 @@ STEP_S = 0.5  # sound is looked for in steps of this
 LEAST_S = 1.5
 SOUNDS = 1e-3  # a peak of -60 dBFS
 SURELY_SPEECH = -0.9  # mean of what the ear says
-LOUDEST = 100.0  # full scale is 1: what is far above it is no sound, and too much for a network's numbers
 DEEP_DB = 60.0  # the denoiser may take all
 assert PIECE_S < AHEAD_S  # the whole piece is heard before the first sample is judged
 

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import fft
 
 from wavemend.training import spectra
-from wavemend.training.sounds import draw_motion, gaussian, motion, place, rms
+from wavemend.training.sounds import draw_motion, gaussian, motion, place, rms, stretch
 from wavemend.training.spectra import RATE, Curve, Drawn, Mono, fast
 
 STEP = 240  # samples between the points of a course
@@ -96,7 +96,7 @@ def voiced(drawn: Drawn, samples: int) -> Mono:
     octaves, level, along = _calls(drawn, points) if drawn["calls"] else _running(drawn, points)
     time = np.arange(points) * (STEP / RATE)
     octaves = octaves + drawn["tremble"] * np.sin(2 * np.pi * drawn["tremble_hz"] * time)
-    pitch = _lines(drawn["f0_hz"] * 2**octaves, samples)
+    pitch = stretch(drawn["f0_hz"] * 2**octaves, samples, STEP)
     table = _table(drawn, float(pitch.max()))
     turns = np.cumsum(pitch, dtype=np.float64) / RATE + drawn["phases"]
     source = table[((turns % 1.0) * TABLE).astype(np.int32)]
@@ -107,12 +107,12 @@ def voiced(drawn: Drawn, samples: int) -> Mono:
             2 * np.pi * drawn["rough_hz"] * np.arange(samples, dtype=np.float32) / np.float32(RATE)
         )
         source *= 1 - np.float32(drawn["rough"]) * (np.float32(0.5) + np.float32(0.5) * waves)
-    source *= _lines(level, samples)
+    source *= stretch(level, samples, STEP)
     size = fast(samples)
     bins = fft.rfft(source, size)
     out = spectra.back(bins * spectra.gains(spectra.curve_of(drawn["from"]), size), size)[:samples]
     if drawn["to"]:
-        share = _lines(along, samples)
+        share = stretch(along, samples, STEP)
         later = spectra.back(bins * spectra.gains(spectra.curve_of(drawn["to"]), size), size)[:samples]
         out = out + share * (later / rms(later) * rms(out) - out)
     return np.asarray(out, np.float32)
@@ -166,12 +166,6 @@ def _running(drawn: Drawn, points: int) -> tuple[Curve, Curve, Curve]:
     )
     octaves = np.log2(course)
     return octaves, level, np.clip(0.5 + octaves, 0, 1)
-
-
-def _lines(values: Curve, samples: int) -> Mono:
-    points = np.asarray(values, np.float32)
-    ramp = np.arange(STEP, dtype=np.float32) / np.float32(STEP)
-    return np.asarray((points[:-1, None] + np.diff(points)[:, None] * ramp).reshape(-1)[:samples])
 
 
 def draw_hits(rng: np.random.Generator) -> dict[str, Any]:

@@ -106,10 +106,10 @@ def motion(drawn: Drawn, samples: int) -> Mono:
         np.sin(2 * np.pi * time / period + phase)
         for period, phase in zip(drawn["periods_s"], drawn["phases"], strict=True)
     )
-    return _stretch(10 ** (drawn["depth_db"] * waves / 3 / 20), samples)
+    return stretch(10 ** (drawn["depth_db"] * waves / 3 / 20), samples)
 
 
-def _stretch(values: npt.ArrayLike, samples: int, step: int = 480) -> Mono:
+def stretch(values: npt.ArrayLike, samples: int, step: int = 480) -> Mono:
     """Values every `step` samples, joined by lines."""
     points = np.asarray(values, np.float32)
     ramp = np.arange(step, dtype=np.float32) / np.float32(step)
@@ -197,13 +197,13 @@ def surface(drawn: Drawn, samples: int) -> Mono:
     course = sum(
         size * np.cos(2 * np.pi * (k + 1) * turn + 2.4 * k) for k, size in enumerate(drawn["turn_db"])
     )
-    noise *= _stretch(10 ** (course / 20), total)
+    noise *= stretch(10 ** (course / 20), total)
     if drawn["swish_db"]:
         swish = 10 ** (drawn["swish_db"] / 20 * np.exp(-(((turn - 0.5) / 0.12) ** 2))) - 1
         band = -30 * np.abs(np.log2(GRID_HZ / (0.7 * drawn["top_hz"])))
         rustle = gaussian(drawn["at"] + POOL // 3, total, np.maximum(band, -80.0))
-        noise += rustle / rms(rustle) * _stretch(swish, total) * np.float32(0.5)
-    noise += _impulses(drawn["crackle"], total) * _stretch(10 ** (1.5 * course / 20), total)
+        noise += rustle / rms(rustle) * stretch(swish, total) * np.float32(0.5)
+    noise += _impulses(drawn["crackle"], total) * stretch(10 ** (1.5 * course / 20), total)
     _add_ticks(noise, drawn)
     return noise[:samples]
 
