@@ -100,7 +100,7 @@ def test_most_bands_outvote_a_voice_that_glides_the_other_way(share: float) -> N
 def test_a_course_that_swings_is_told_by_its_rate(hz: float) -> None:
     made, time = Network(Config(KINDS)), torch.arange(500) / 50
     rates = torch.linspace(*SWINGS_HZ, SWINGS)
-    noise = torch.randn(1, 500)
+    noise = torch.randn(1, 500, generator=torch.Generator().manual_seed(1))
     shares = [
         made._swings(course, Memory(None))[0, -100:, :SWINGS].mean(dim=0)
         for course in (0.3 * noise, 0.3 * noise + 0.5 * torch.sin(2 * torch.pi * hz * time + 1)[None])
