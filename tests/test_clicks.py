@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from contract import music
-from wavemend.core.impulses import Impulse
+from wavemend.core import impulses
+from wavemend.core.impulses import Impulse, Mended
 from wavemend.core.types import Finding, Format, Region, Samples
 from wavemend.damage import damages
 from wavemend.damage.clicks import ClickDetector
+from wavemend.damage.crackle import SURE_PER_S
 from wavemend.engine.stream import run
 from wavemend.repairs import repairs
 
@@ -140,6 +142,41 @@ def test_a_pop_amid_crackle_is_fitted_to_what_crackle_leaves(
     assert left_db[1] < left_db[0] - 2
 
 
+def test_a_ringing_pop_amid_crackle_goes_all_but_whole() -> None:
+    clean = SOUNDS["voice"]
+    crackled, _ = damages["crackle"].simulate(clean, MONO, seed=2, rate_per_s=300.0)
+    damaged, _ = damages["clicks"].simulate(
+        crackled, MONO, seed=6, rate_per_s=5.0, level=15.0, tick=0.0, glitch=0.0
+    )
+    found = [f for f in damages["clicks"].detect(damaged, MONO) if "ring_hz" in f.measures]
+    out = run(repairs["declick"].open(MONO, found), damaged)
+    gone = []
+    for region in (finding.region for finding in found):
+        before, after = (
+            np.sum((x - clean)[:, region.start : region.stop].astype(float) ** 2) for x in (damaged, out)
+        )
+        gone.append(10 * np.log10(before / after))
+    assert len(gone) > 12 and np.mean(gone) > 30
+
+
+def test_what_is_short_amid_crackle_is_left_to_decrackle() -> None:
+    damaged, _ = damages["crackle"].simulate(SOUNDS["voice"], MONO, seed=3, rate_per_s=200.0, level=8.0)
+    found = damages["clicks"].detect(damaged, MONO)
+    out = run(repairs["declick"].open(MONO, found), damaged)
+    errors = [float(np.sum((x - SOUNDS["voice"]).astype(float) ** 2)) for x in (damaged, out)]
+    assert errors[1] <= 1.02 * errors[0]
+    assert all(f.measures["width_ms"] > 0.7 for f in found)
+
+
+def test_a_fill_louder_than_all_around_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = SOUNDS["music"].copy()
+    damaged[0, 50_000:50_003] += 0.2
+    wild = Mended(0, np.full(3, 5.0))
+    monkeypatch.setattr(impulses, "mend", lambda piece, start, *rest: (replace(wild, stop=start + 3), 0.0))
+    finding = Finding("clicks", Region(50_000, 50_003, (0,)), 1.0, 1.0)
+    assert np.array_equal(run(repairs["declick"].open(MONO, [finding]), damaged), damaged)
+
+
 @pytest.mark.parametrize(("after_db", "found"), [(5.0, True), (9.0, True), (12.0, False)])
 def test_a_click_that_explains_nearly_everything_may_leave_more(after_db: float, found: bool) -> None:
     sure = Impulse(0, 144, np.zeros(144), 70 + after_db, after_db, 1.0, 14.0, 900.0, 0.5)
@@ -199,6 +236,16 @@ def test_crackle_is_found_as_a_passage_and_gets_less(sound: str) -> None:
     repaired = run(repairs["decrackle"].open(MONO, [found]), damaged)
     before = np.sum((damaged - clean).astype(float) ** 2)
     assert 10 * np.log10(before / np.sum((repaired - clean).astype(float) ** 2)) > 4.0
+
+
+def test_many_that_hardly_stand_out_are_crackle_and_a_few_clicks_are_not() -> None:
+    clean = SOUNDS["music"]
+    hissing = clean + np.random.default_rng(7).normal(0, 0.0012, clean.shape).astype(np.float32)
+    rough, _ = damages["crackle"].simulate(hissing, MONO, seed=2, rate_per_s=300.0, level=0.4)
+    (found,) = damages["crackle"].detect(rough, MONO)
+    assert found.measures["rate_per_s"] < SURE_PER_S
+    clicked, truth = damages["clicks"].simulate(clean, MONO, seed=2, rate_per_s=5.0, pop=0.0)
+    assert len(truth) > 12 and not damages["crackle"].detect(clicked, MONO)
 
 
 def test_crackle_ends_where_the_passage_ends() -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from wavemend.core import crackling, impulses, specks
+from wavemend.core import crackling, impulses
 from wavemend.core.blocks import Grid, Window
 from wavemend.core.impulses import Impulse
 from wavemend.core.params import Param
@@ -47,6 +47,7 @@ CRACKLED_WINDOWS = 30  # seconds for which a recording that crackled is taken fo
 EXPECTED, EXPECTING_WINDOWS = 3, 10
 EXPECTED_BEFORE_DB, EXPECTED_GAIN_DB = 12.0, 13.0
 RATIO_AMID, MIN_AMID_DB, AMID_PEAK_DB = 1.2, 6.0, 10.0  # there, once crackle is taken out
+AMID_MS, AMID_DECAY_MS = 0.8, 0.17  # there: what is shorter is left to decrackle
 QUIET = 1e-3  # the level that clicks are made for where there is less sound
 
 
@@ -130,6 +131,7 @@ class ClickDetector:
         self._grid = Grid(
             format.channels, hop, impulses.FRAMES_BESIDE * frame, impulses.FRAMES_BESIDE * frame
         )
+        self._surfaces = crackle.Surfaces(format)
         self._crackled = 0  # windows for which what was heard of crackle is still believed
         self._sure: deque[int] = deque(maxlen=EXPECTING_WINDOWS)  # clicks without doubt, window by window
         self._found: dict[tuple[int, int], Finding] = {}
@@ -159,7 +161,7 @@ class ClickDetector:
         channels = list(range(self._channels))
         taken: list[Taken] = []
         for look in range(LOOKS):
-            found = self._search(window, rest, channels, amid and look > 0, taken)
+            found = self._search(window, rest, channels, amid, taken)
             if amid and look == 0:
                 cleaned = channels
             else:
@@ -173,12 +175,8 @@ class ClickDetector:
                 rest[channel] = crackling.once(rest[channel].astype(np.float64), rate)
 
     def _crackles(self, window: Window) -> bool:
-        """Whether as many short impulses begin in the chunk, in one channel, as crackle is reported for."""
-        found = specks.find(window.samples, self._rate, crackle.RATIO)
-        good = (found.gain_db > crackle.MIN_GAIN_DB) & (found.left_db < specks.MAX_LEFT_DB)
-        good &= (found.start >= window.lead) & (found.start < window.lead + window.length)
-        counts = np.bincount(found.channel[good], minlength=1)
-        return int(counts.max()) >= crackle.MIN_PER_S * window.length / self._rate - 0.5
+        """Whether one of the channels has what crackle is reported for."""
+        return any(heard.crackles for heard in self._surfaces.hear(window))
 
     def _search(
         self,
@@ -214,9 +212,11 @@ class ClickDetector:
         gain_db, width_ms = _gain_db(impulse), 1000 * (impulse.stop - impulse.start) / self._rate
         if impulse.peak_db < MIN_PEAK_DB:
             return False
+        if amid:
+            return width_ms >= AMID_MS and _stands_amid(impulse, gain_db, width_ms)
         if not impulse.ring_hz:
             return _stands(impulse, gain_db, width_ms)
-        return _rings(impulse, gain_db, width_ms) or (amid and _rings_amid(impulse, gain_db))
+        return _rings(impulse, gain_db, width_ms)
 
     def _expected(self, impulse: Impulse) -> bool:
         """Whether it is likely to be one more, where there are others."""
@@ -287,11 +287,17 @@ def _most_left_db(gain_db: float) -> float:
     return max(MAX_AFTER_DB, gain_db / 7)
 
 
-def _rings_amid(impulse: Impulse, gain_db: float) -> bool:
-    """The same for a disc that crackles: pops are to be expected there."""
-    if impulse.ring_hz < RING_HZ or impulse.decay_ms > RING_MS:
+def _stands_amid(impulse: Impulse, gain_db: float, width_ms: float) -> bool:
+    """The same for a disc that crackles: pops are to be expected there, and what is short is decrackle's."""
+    if impulse.peak_db < AMID_PEAK_DB:
         return False
-    return gain_db >= MIN_AMID_DB and impulse.after_db <= RING_AFTER_DB and impulse.peak_db >= AMID_PEAK_DB
+    if not impulse.ring_hz:
+        return _stands(impulse, gain_db, width_ms)
+    if impulse.ring_hz < RING_HZ or not AMID_DECAY_MS < impulse.decay_ms <= RING_MS:
+        return False
+    if gain_db >= MIN_AMID_DB and impulse.after_db <= RING_AFTER_DB:
+        return True
+    return _rings(impulse, gain_db, width_ms)
 
 
 def _severity(peak_db: float) -> float:

@@ -2,26 +2,35 @@
 
 Found by counting: in a second of clean sound hardly any place passes the test that
 the error of prediction there is explained by a few changed samples (`core/specks`);
-in crackle many do. What is found is the passage, not the single impulse.
+in crackle many do. Where only a few do, they may be single clicks, or the largest of many that are
+smaller: then all are counted that are likelier than errors of the sound (`core/crackling`). What is
+found is the passage, not the single impulse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from wavemend.core import impulses, specks
+from wavemend.core import crackling, impulses, specks
 from wavemend.core.blocks import Grid, Window
 from wavemend.core.params import Param
-from wavemend.core.types import Finding, Format, Region, Samples
+from wavemend.core.types import Finding, Format, Region, Samples, runs
 from wavemend.damage import Damage, Drawn
 
 RATIO = 3.0  # of prediction error over the usual peaks: below, nothing is looked at
 MIN_GAIN_DB = 12.0
-MIN_PER_S = 9.0  # counted impulses; clean sound has fewer than 6
+SURE_PER_S = 9.0  # counted impulses; clean sound has fewer than 6
+MIN_PER_S, SMALLER_PER_S = (
+    1.5,
+    40.0,
+)  # fewer, where so many smaller ones are beside them; single clicks have 10
 ALONE_PER_S = 18.0  # for a passage of a single second
-JOIN_CHUNKS = 2
+JOIN_CHUNKS = 4
+LOOKED_AT_S = 0.3  # of a chunk, for smaller impulses: counting these takes long
+LEAST_S = 0.5  # what a shorter rest of a recording is taken for
 
 
 def draw(format: Format, samples: int, rng: np.random.Generator, *, rate_per_s: float, level: float) -> Drawn:
@@ -63,11 +72,59 @@ def apply(samples: Samples, format: Format, drawn: Drawn) -> Samples:
     return out.astype(np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """What one channel of a chunk holds: impulses a second, their median peak re the sound's level, in dB."""
+
+    per_s: float
+    peak_db: float
+    crackles: bool
+
+
+class Surfaces:
+    """Says of each channel of windows of a second, one after the other, whether it crackles."""
+
+    def __init__(self, format: Format) -> None:
+        self._rate = format.sample_rate
+        self._quiet = [0] * format.channels  # windows for which smaller impulses are not looked for again
+
+    def hear(self, window: Window) -> list[Surface]:
+        """One for each channel; what is near the end of the recording counts less."""
+        found = specks.find(window.samples, self._rate, RATIO)
+        good = (found.gain_db > MIN_GAIN_DB) & (found.left_db < specks.MAX_LEFT_DB)
+        good &= (found.start >= window.lead) & (found.start < window.lead + window.length)
+        seconds = max(window.length / self._rate, LEAST_S)
+        heard = []
+        for channel, chunk in enumerate(window.chunk):
+            mine = good & (found.channel == channel)
+            per_s = int(np.count_nonzero(mine)) / seconds
+            level = np.sqrt(np.mean(np.square(chunk, dtype=np.float64)))
+            size = np.median(np.abs(found.added[mine]).max(axis=1)) if mine.any() else 0.0
+            peak_db = 20 * float(np.log10(max(float(size), 1e-9) / max(float(level), 1e-9)))
+            crackles = per_s >= SURE_PER_S or (per_s >= MIN_PER_S and self._many(window, channel))
+            heard.append(Surface(per_s, peak_db, crackles))
+        return heard
+
+    def _many(self, window: Window, channel: int) -> bool:
+        """Whether many impulses, of whatever size, begin in the middle of the chunk."""
+        if self._quiet[channel]:
+            self._quiet[channel] -= 1
+            return False
+        middle, half = window.lead + window.length // 2, round(LOOKED_AT_S / 2 * self._rate)
+        first = max(middle - 2 * half, 0)
+        sound = window.samples[channel, first : middle + 2 * half].astype(np.float64)
+        changed = runs(crackling.once(sound, self._rate) != sound)
+        count = sum(middle - half <= first + start < middle + half for start, _ in changed)
+        many = count >= SMALLER_PER_S * LOOKED_AT_S
+        self._quiet[channel] = 0 if many else JOIN_CHUNKS - 1
+        return many
+
+
 class CrackleDetector:
     """Counts impulses in each second and channel."""
 
     def __init__(self, format: Format) -> None:
-        self._rate, self._channels = format.sample_rate, format.channels
+        self._channels, self._surfaces = format.channels, Surfaces(format)
         frame = impulses.frame_length(format.sample_rate)
         hop = max(round(format.sample_rate / frame), 1) * frame
         self._grid = Grid(
@@ -90,18 +147,10 @@ class CrackleDetector:
         return sorted(findings, key=lambda f: (f.region.start, f.region.channels or ()))
 
     def _count(self, window: Window) -> None:
-        found = specks.find(window.samples, self._rate, RATIO)
-        good = (found.gain_db > MIN_GAIN_DB) & (found.left_db < specks.MAX_LEFT_DB)
-        good &= (found.start >= window.lead) & (found.start < window.lead + window.length)
-        for channel in range(self._channels):
-            mine = good & (found.channel == channel)
-            number = int(np.count_nonzero(mine))
-            per_s = number * self._rate / max(window.length, self._grid.hop // 2)
-            if per_s >= MIN_PER_S:
-                level = np.sqrt(np.mean(np.square(window.chunk[channel], dtype=np.float64)))
-                sizes = np.abs(found.added[mine]).max(axis=1)
-                peak_db = 20 * float(np.log10(np.median(sizes) / max(float(level), 1e-9)))
-                self._seen[channel].append((window.start, window.start + window.length, per_s, peak_db))
+        stop = window.start + window.length
+        for channel, heard in enumerate(self._surfaces.hear(window)):
+            if heard.crackles:
+                self._seen[channel].append((window.start, stop, heard.per_s, heard.peak_db))
 
     def _passages(
         self, seen: Sequence[tuple[int, int, float, float]]

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from wavemend.core import ar, crackling, impulses
+from wavemend.core import ar, crackling, impulses, ringing
 from wavemend.core.blocks import Window
 from wavemend.core.params import Options, Param
 from wavemend.core.types import Finding, Format
@@ -27,6 +27,9 @@ from wavemend.repairs import Repair
 Floats = npt.NDArray[np.float64]
 
 LONGEST_MS = 50.0
+MOST = (
+    1.5  # of the largest sample there and beside it: what would be larger is no sound, but a model gone wrong
+)
 
 
 class ClickRemover(Gaps):
@@ -61,7 +64,7 @@ class ClickRemover(Gaps):
 
     def replace(self, piece: Floats, start: int, stop: int, others: Sequence[tuple[int, int]]) -> Floats:
         if self._amid:
-            piece = crackling.once(piece, self._rate)
+            piece = self._freed(piece, start, stop)
         first, last = max(start - self._own_context, 0), stop + self._own_context
         piece = piece[first:last]
         others = [(max(a - first, 0), min(b, last) - first) for a, b in others if b > first and a < last]
@@ -81,7 +84,25 @@ class ClickRemover(Gaps):
         power = impulses.usual_power(piece, start, stop, a)
         limit = min(start + round(impulses.REACH_MS / 1000 * self._rate), len(piece) - order)
         mended, _ = impulses.mend(piece, start, [stop], a, power, self._rate, limit, stop, self._near)
-        return np.concatenate((mended.sound, piece[mended.stop : stop]))
+        filled = np.concatenate((mended.sound, piece[mended.stop : stop]))
+        near = piece[max(start - self._order, 0) : stop + self._order]
+        return filled if np.abs(filled).max() <= MOST * np.abs(near).max() else piece[start:stop]
+
+    def _freed(self, piece: Floats, start: int, stop: int) -> Floats:
+        """(n,) without its crackle, the click still in it, which is taken out while crackle is looked for."""
+        freed = crackling.once(piece, self._rate)
+        if not self._near:
+            return freed
+        first, last = max(start - self._own_context, 0), stop + self._own_context
+        a = ar.covariance([freed[first:start], freed[stop:last]], self._order)
+        error = np.convolve(piece[max(start - self._order, 0) : stop + self._order], a)
+        error = error[min(start, self._order) :][: stop - start + self._order]
+        ring = ringing.fit(error, a, stop - start, self._rate, self._near, ends=True).sound()
+        rest = piece.copy()
+        rest[start:stop] -= ring
+        freed = crackling.once(rest, self._rate)
+        freed[start:stop] += ring
+        return freed
 
 
 def _oscillation(finding: Finding, rate: int) -> complex:
