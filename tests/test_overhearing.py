@@ -36,6 +36,13 @@ def test_it_is_the_energy_that_is_taken_re_what_is_left(tmp_path: Path, gain: fl
     assert one.removed_db == pytest.approx(expected, abs=0.1) if gain < 1 else one.removed_db < -60
 
 
+def test_how_far_it_goes_up_and_down_is_said(tmp_path: Path) -> None:
+    [steady] = heard(tmp_path, levels((5.0, SOFT)))
+    [moving] = heard(tmp_path, levels((2.0, SOFT), (1.0, SOFT / 10), (2.0, SOFT)))
+    assert steady.spread_db < 1.0
+    assert moving.spread_db == pytest.approx(20.0, abs=1.5)
+
+
 def test_music_silence_and_scraps_tell_nothing(tmp_path: Path) -> None:
     for sound in (levels((6.0, 1.0)), np.zeros((1, 6 * RATE), np.float32), levels((1.0, SOFT))):
         assert [one.removed_db for one in heard(tmp_path, sound)] == [None]

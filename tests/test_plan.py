@@ -229,3 +229,23 @@ def test_the_edge_of_a_hole_is_no_click() -> None:
     assert settled([long, beside], FORMAT) == (long,)  # whoever fills it or leaves it
     unsure = dataclasses.replace(hole, confidence=0.4)
     assert settled([unsure, beside], FORMAT) == in_order([unsure, beside])
+
+
+def test_surroundings_that_a_steady_kind_explains_are_not_said_twice() -> None:
+    everywhere = Region(0, 100_000)
+    under = Finding(
+        "environment", everywhere, 0.9, 0.9, {"log_odds": 3.0, "unaided_log_odds": -1.0, "spread_db": 2.0}
+    )
+    hum = Finding("hum", everywhere, 0.9, 0.9)
+    assert settled([under, hum], FORMAT) == (hum,)
+    assert settled([under], FORMAT) == (under,)
+
+    def stays(finding: Finding = under, other: Finding = hum) -> bool:
+        return finding in settled([finding, other], FORMAT)
+
+    assert stays(dataclasses.replace(under, measures={**under.measures, "spread_db": 9.0}))
+    assert stays(dataclasses.replace(under, measures={**under.measures, "unaided_log_odds": 2.0}))
+    assert stays(dataclasses.replace(under, measures={"log_odds": 3.0}))
+    assert stays(other=dataclasses.replace(hum, confidence=0.4))
+    assert stays(other=dataclasses.replace(hum, damage="clicks"))
+    assert stays(other=dataclasses.replace(hum, region=Region(60_000, 100_000)))

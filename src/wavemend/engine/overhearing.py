@@ -23,6 +23,7 @@ STEP_S = 0.5  # sound is looked for in steps of this
 LEAST_S = 1.5
 SOUNDS = 1e-3  # a peak of -60 dBFS
 SURELY_SPEECH = -0.9  # mean of what the ear says
+FRAME_S = 0.05
 DEEP_DB = 60.0  # the denoiser may take all
 assert PIECE_S < AHEAD_S  # the whole piece is heard before the first sample is judged
 
@@ -31,12 +32,14 @@ assert PIECE_S < AHEAD_S  # the whole piece is heard before the first sample is 
 class Overheard:
     """Samples start to stop of a recording; the energy of what lies under its speech re the speech, in dB.
 
-    None where not speech alone was heard, or too little.
+    None where not speech alone was heard, or too little. `spread_db` is how far its level lies apart
+    in time: the 90th percentile over the 10th, in pieces of FRAME_S.
     """
 
     start: int
     stop: int
     removed_db: float | None
+    spread_db: float = 0.0
 
 
 class Background:
@@ -81,13 +84,18 @@ class Background:
         piece = np.concatenate((nothing, *self._held), axis=1)
         start = len(self._heard) * self._cell
         self._held = []
-        removed_db = self._removed_db(piece) if piece.shape[1] >= self._least else None
-        self._heard.append(Overheard(start, stop, removed_db))
+        removed = self._removed(piece) if piece.shape[1] >= self._least else None
+        self._heard.append(Overheard(start, stop, *(removed or (None,))))
 
-    def _removed_db(self, piece: Samples) -> float | None:
+    def _removed(self, piece: Samples) -> tuple[float, float] | None:
+        """`removed_db` and `spread_db`, where speech alone is heard."""
         masked = Masked(self._format, self._denoiser, DEEP_DB, 0.0, self._ear)
         kept = np.concatenate((masked.push(piece), masked.flush()), axis=1).astype(np.float64)
         if masked.course.mean() > SURELY_SPEECH:
             return None
-        removed = float(np.sum((piece - kept) ** 2))
-        return float(10 * np.log10((removed + 1e-12) / (np.sum(kept**2) + 1e-12)))
+        power = np.square(piece - kept).sum(axis=0)
+        frame = round(FRAME_S * self._format.sample_rate)
+        levels = 10 * np.log10(power[: len(power) // frame * frame].reshape(-1, frame).mean(axis=1) + 1e-12)
+        low, high = np.percentile(levels, (10, 90))
+        removed_db = 10 * np.log10((power.sum() + 1e-12) / (np.sum(kept**2) + 1e-12))
+        return float(removed_db), float(high - low)

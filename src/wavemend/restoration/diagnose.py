@@ -8,7 +8,7 @@ from wavemend.core.hook import Event, Hook, silent
 from wavemend.core.reader import Reader
 from wavemend.core.types import Finding, Format, Region
 from wavemend.damage import Detector, damages
-from wavemend.restoration.examine import Examiner, learned
+from wavemend.restoration.examine import Examiner, explained, learned
 
 HOLES, IMPULSES = ("dropouts", "silence"), ("clicks", "crackle")
 LIKELY = 0.5
@@ -46,10 +46,13 @@ def opened(kinds: Collection[str], format: Format) -> list[Detector]:
 
 
 def settled(found: Sequence[Finding], format: Format) -> tuple[Finding, ...]:
-    """What detectors found, each for itself, in order; without clicks that are the edges of holes."""
+    """What detectors found, each for itself, in order; without what another finding explains.
+
+    Clicks may be the edges of holes, and noise of the surroundings what `explained` says.
+    """
     holes = [f.region for f in found if f.damage in HOLES and f.confidence >= LIKELY]
     kept = [f for f in found if f.damage not in IMPULSES or not _is_edge(f.region, holes, format)]
-    return in_order(kept)
+    return in_order(explained(kept, LIKELY))
 
 
 def _is_edge(region: Region, holes: Sequence[Region], format: Format) -> bool:

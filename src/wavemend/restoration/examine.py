@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -24,6 +25,11 @@ SURROUNDINGS, OVERHEARD = "environment", ("studio", "ear")
 # downwards it surely is none.
 LEVEL_DB, PER_ODDS_DB, SURELY_DB = -20.0, 1.5, -28.0
 NONE_ODDS = -2.0
+UNAIDED, SPREAD = "unaided_log_odds", "spread_db"
+"""Measures of surroundings: what the network thought before it was told what lies under speech, and how
+far that goes up and down, in dB."""
+EXPLAINS, STEADY_DB = ("hum", "dc", "noise"), 5.0
+"""Kinds with detectors of their own that a denoiser takes from under speech too; none moves more."""
 
 
 def learned(kinds: Collection[str]) -> list[str]:
@@ -57,10 +63,46 @@ class Examiner:
         found = []
         for kind, place in self._kinds.items():
             odds = np.array([s.odds[place] if s.seconds >= LEAST_S else -math.inf for s in stretches])
-            if kind == SURROUNDINGS:
-                odds = _reconsidered(stretches, odds, overheard)
-            found += [_finding(kind, stretches[a:b], odds[a:b]) for a, b in runs(_belief(odds) > LIKELY)]
+            believed = _reconsidered(stretches, odds, overheard) if kind == SURROUNDINGS else odds
+            for a, b in runs(_belief(believed) > LIKELY):
+                one = _finding(kind, stretches[a:b], believed[a:b])
+                if kind == SURROUNDINGS:
+                    one = _witnessed(one, odds[a:b], overheard)
+                found.append(one)
         return found
+
+
+def explained(found: Sequence[Finding], likely: float) -> list[Finding]:
+    """The findings without surroundings that only a denoiser told of, where a steady kind says what it took."""
+    others = [f.region for f in found if f.damage in EXPLAINS and f.confidence >= likely]
+
+    def stays(finding: Finding) -> bool:
+        unaided, spread_db = (finding.measures.get(name) for name in (UNAIDED, SPREAD))
+        if not isinstance(unaided, int | float) or not isinstance(spread_db, int | float):
+            return True
+        here = finding.region
+        covered = any(
+            min(here.stop, other.stop) - max(here.start, other.start) > (here.stop - here.start) / 2
+            for other in others
+        )
+        return not covered or spread_db > STEADY_DB or bool(_belief(np.array(unaided)) > LIKELY)
+
+    return [finding for finding in found if stays(finding)]
+
+
+def _witnessed(finding: Finding, odds: Floats, overheard: Sequence[Overheard]) -> Finding:
+    """With what the network thought by itself, and how steady what lies under speech is, if that was heard."""
+    here = finding.region
+    spreads = [
+        heard.spread_db
+        for heard in overheard
+        if heard.removed_db is not None and heard.start < here.stop and here.start < heard.stop
+    ]
+    if not spreads:
+        return finding
+    return replace(
+        finding, measures={**finding.measures, UNAIDED: float(np.mean(odds)), SPREAD: max(spreads)}
+    )
 
 
 def _reconsidered(stretches: Sequence[Stretch], odds: Floats, overheard: Sequence[Overheard]) -> Floats:
