@@ -73,7 +73,7 @@ class Examiner:
 
 
 def explained(found: Sequence[Finding], likely: float) -> list[Finding]:
-    """The findings without surroundings that only a denoiser told of, where a steady kind says what it took."""
+    """The findings without surroundings that only a denoiser told of, where a steady kind says what."""
     others = [f.region for f in found if f.damage in EXPLAINS and f.confidence >= likely]
 
     def stays(finding: Finding) -> bool:
@@ -91,7 +91,7 @@ def explained(found: Sequence[Finding], likely: float) -> list[Finding]:
 
 
 def _witnessed(finding: Finding, odds: Floats, overheard: Sequence[Overheard]) -> Finding:
-    """With what the network thought by itself, and how steady what lies under speech is, if that was heard."""
+    """With what the network thought by itself, and how even what lies under speech is, if that was heard."""
     here = finding.region
     spreads = [
         heard.spread_db
