@@ -282,6 +282,24 @@ def test_a_note_that_dies_away_is_not_copied_over_itself() -> None:
     assert np.abs(apart).max() < 4
 
 
+def test_a_passage_that_is_brighter_is_not_copied() -> None:
+    rng, gap = np.random.default_rng(3), 9_600
+    tone = 0.3 * np.sin(2 * np.pi * 225 * np.arange(80_000) / 48_000)
+    band = signal.butter(4, 2_000, "high", fs=48_000, output="sos")
+    noise = signal.sosfilt(band, rng.standard_normal(80_000))
+    noises = [(rng.standard_normal(gap), rng.standard_normal(gap))]
+
+    def copied(level: float) -> int | None:
+        """With the last 0.1 s before the gap and the first after it at another level than all else."""
+        course = np.full(80_000, 1e-2)
+        course[35_200 : 40_000 + gap + 4_800] = level
+        sound = tone + course * noise
+        return bridge(sound[:40_000], sound[40_000 + gap :], gap, 48_000, noises).copied
+
+    assert copied(1e-2) is not None
+    assert copied(1e-3) is None
+
+
 def test_a_process_has_the_level_and_spectrum_of_what_it_was_fitted_to() -> None:
     sound = hiss(24_000)[0].astype(float)
     a, power = ar.process(sound, 64)

@@ -24,6 +24,7 @@ REACH_HZ = 16_000.0
 TRUE = 0.98  # of where a clip's sound ends: so far it counts
 ENDS_HZ = {"speech": (4_000.0, 8_000.0), "music": (5_000.0, 8_000.0)}
 HEARD = {"speech": 0, "music": 4}  # clips for each end that ViSQOL hears: it is slow
+KEPT_DB = -60.0
 MARGIN = 0.88  # of the end, below which all is to stay: that of the change of rate, and some
 DEMOS = "WAVEMEND_BWE_DEMOS"
 """The variable with demonstrations: folders with wideband.wav, the truth, and what systems made of it."""
@@ -77,7 +78,8 @@ def _table(role: str, pairs: Sequence[Pair]) -> tuple[Table, dict[str, Any]]:
         columns = [[row[k] for row in scores[end]] for k in range(3) for end in ends]
         below = [row[3] for end in ends for row in scores[end] if row[3] is not None]
         speed = sound / spent if spent > 0.02 * sound / 50 else None
-        rows.append([system.name, *map(mean, columns), max(below, default=None), speed])
+        kept = sum(changed <= KEPT_DB for changed in below) / len(below) if below else None
+        rows.append([system.name, *map(mean, columns), max(below, default=None), kept, speed])
     names = [f"{what}, {end}" for what in ("LSD", "LSD to half the rate", "ViSQOL") for end in ends]
     about = (
         f"{len(pairs) // len(ends)} clips of {role} that reach {REACH_HZ / 1000:g} kHz, at their rate, "
@@ -86,11 +88,16 @@ def _table(role: str, pairs: Sequence[Pair]) -> tuple[Table, dict[str, Any]]:
         "nothing can be known), and up to half the rate; means over clips. "
         f"ViSQOL: version 3 for audio, 1 to 5, the first {HEARD[role]} clips. "
         f"Changed: energy of the difference below {MARGIN:g} of the end over that of the input, the worst "
-        "clip, dB."
+        f"clip, dB; kept: the share of clips where it is {KEPT_DB:g} dB at most (a clip whose own band "
+        "ends below the cut is continued from there)."
     )
-    digits = (*[3] * (2 * len(ends)), *[2] * len(ends), 0, 0)
+    digits = (*[3] * (2 * len(ends)), *[2] * len(ends), 0, 3, 0)
     return Table(
-        f"Extension of {role}", about, ["system", *names, "changed below", "x real time"], rows, digits
+        f"Extension of {role}",
+        about,
+        ["system", *names, "changed below", "kept", "x real time"],
+        rows,
+        digits,
     ), single
 
 

@@ -29,7 +29,7 @@ SHORTEST_S = 0.02  # of a side that can be continued
 EDGE_S, COPIED_EDGE_S = 0.012, 0.003  # over which the continued side gives way
 LIKE_S = 0.04  # of each side, that a passage's surroundings are compared with
 NEAR_DB, GAINS = 3.0, (0.25, 4.0)  # of a passage that is copied, and of one that is only compared
-ALIKE = 0.9  # correlation from which on a passage is copied
+ALIKE, BANDS_DB = 0.9, 2.2  # correlation from which on a passage is copied; how far bands lie apart at most
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +154,7 @@ def _edged(middle: Floats, edges: Floats, fade: int) -> Floats:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Passage:
     """Its samples, at the level of what is around the gap; its place; how much alike what is around
-    both is, as a correlation; and whether it was nearly as loud.
+    both is, as a correlation; and whether it was nearly as loud, in each band.
     """
 
     sound: Floats
@@ -190,9 +190,17 @@ def _passage(before: Floats, after: Floats, gap: int, rate: int, place: int | No
         passed = np.array([sums[at], sums[at + width + gap]])
         gains = np.sqrt(np.array([end @ end for end in ends]) / np.maximum(passed, 1e-12))
         near = bool(np.abs(20 * np.log10(gains + 1e-6)).max() <= NEAR_DB)
+        theirs = side[at : at + width], side[at + width + gap : at + 2 * width + gap]
+        # loud partials alone decide a correlation: a note that has become brighter is none that repeats
+        near = near and all(_bands_apart(a, b, rate) <= BANDS_DB for a, b in zip(ends, theirs, strict=True))
         gains = np.clip(gains, *GAINS)
         glide = gains[0] * (gains[1] / gains[0]) ** ((np.arange(gap) + 0.5) / gap)
         best = _Passage(piece * glide, origin + at + width, float(alike[at]), near)
         if place == best.place:
             break
     return best
+
+
+def _bands_apart(one: Floats, other: Floats, rate: int) -> float:
+    """Mean distance in dB of the levels of bands."""
+    return float(np.abs(band_levels(one, rate).mean(axis=0) - band_levels(other, rate).mean(axis=0)).mean())
