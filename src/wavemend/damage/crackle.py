@@ -23,10 +23,8 @@ from wavemend.damage import Damage, Drawn
 RATIO = 3.0  # of prediction error over the usual peaks: below, nothing is looked at
 MIN_GAIN_DB = 12.0
 SURE_PER_S = 9.0  # counted impulses; clean sound has fewer than 6
-MIN_PER_S, SMALLER_PER_S = (
-    1.5,
-    40.0,
-)  # fewer, where so many smaller ones are beside them; single clicks have 10
+MIN_PER_S, SMALLER_PER_S = 1.5, 40.0  # fewer, where so many smaller ones are beside them
+SURE_SIGMAS, SURE_PROOF = 6.0, 25.0  # of these, as `crackling.clean` takes it; voices have up to 30 a second
 ALONE_PER_S = 18.0  # for a passage of a single second
 JOIN_CHUNKS = 4
 LOOKED_AT_S = 0.3  # of a chunk, for smaller impulses: counting these takes long
@@ -113,7 +111,7 @@ class Surfaces:
         middle, half = window.lead + window.length // 2, round(LOOKED_AT_S / 2 * self._rate)
         first = max(middle - 2 * half, 0)
         sound = window.samples[channel, first : middle + 2 * half].astype(np.float64)
-        changed = runs(crackling.once(sound, self._rate) != sound)
+        changed = runs(crackling.clean(sound, self._rate, SURE_SIGMAS, SURE_PROOF, 1) != sound)
         count = sum(middle - half <= first + start < middle + half for start, _ in changed)
         many = count >= SMALLER_PER_S * LOOKED_AT_S
         self._quiet[channel] = 0 if many else JOIN_CHUNKS - 1
