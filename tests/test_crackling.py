@@ -68,6 +68,16 @@ def test_what_lies_between_keeps_its_bits() -> None:
     assert np.mean(out[~near] != damaged[~near]) < 0.01
 
 
+def test_a_burst_that_meets_the_wave_with_the_other_sign_goes_too() -> None:
+    rng, n = np.random.default_rng(5), np.arange(RATE)
+    sound = 0.3 * np.sin(2 * np.pi * 200 * n / RATE) + 0.002 * rng.standard_normal(RATE)
+    troughs = np.arange(180, RATE - 400, 1200)
+    damaged = sound.copy()
+    damaged[troughs] += 0.5
+    out = crackling.clean(damaged, RATE, SIGMAS, PROOF, PASSES)
+    assert np.mean(np.abs(out - sound)[troughs] < 0.02) > 0.95
+
+
 def test_pulses_of_a_voice_stay() -> None:
     sound = voice()
     assert np.array_equal(crackling.clean(sound, RATE, SIGMAS, PROOF, PASSES), sound)

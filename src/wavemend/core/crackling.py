@@ -38,7 +38,7 @@ FIRST_SIGMAS, AROUND_MS = 3.5, 0.25  # what is left out before anything is known
 TAIL = 5.0  # what a large error of the sound costs, besides its logarithm
 JOINED_MS, RUN_ON_MS, LEVEL = 0.17, 0.06, 1e-4  # bursts so near are one; their spread is nowhere less
 CROWD_MS, CROWDED = 6.0, 0.5  # where more than this share lies in bursts, they are an onset of the sound
-MOST = 1.5  # times the largest sample there: a larger change is an error of the model
+MOST, MOST_MS = 2.0, 1.0  # times the largest sample so near: a larger change is an error of the model
 ONCE_SIGMAS, ONCE_PROOF = 4.0, 6.0  # decrackle's own by default
 RIDGE = 1e-9
 SMALLEST = 3e-6  # an error of prediction: smaller ones are rounding
@@ -111,7 +111,7 @@ def clean(sound: Floats, rate: int, sigmas: float, proof: float, passes: int) ->
         a = _models(sound, doubtful, frame)
         usual = _usual(_residual(out, a, frame), doubtful, frame)
         out = _without(sound, _joined(spread, rate), a, usual, frame)
-        plausible = _plausible(found, sound, out, usual, frame)
+        plausible = _plausible(found, sound, out, usual, frame, round(MOST_MS / 1000 * rate))
         if not plausible.all():
             found = found.only(plausible)
             out = _without(sound, _joined(found.spread(len(sound)), rate), a, usual, frame)
@@ -332,11 +332,14 @@ def _without(sound: Floats, spread: Floats, a: Floats, usual: Floats, frame: int
     return out
 
 
-def _plausible(found: Bursts, sound: Floats, out: Floats, usual: Floats, frame: int) -> Mask:
-    """Which bursts changed the sound by no more than what is there."""
+def _plausible(found: Bursts, sound: Floats, out: Floats, usual: Floats, frame: int, near: int) -> Mask:
+    """Which bursts changed the sound by no more than what is there and, within `near` samples, beside them.
+
+    Right there a burst may have met the wave with the other sign, and next to nothing is left to be seen.
+    """
     changed, size = np.abs(sound - out), np.abs(sound)
     keep = np.zeros(len(found.start), bool)
     for i, (start, length) in enumerate(zip(found.start, found.lengths(), strict=True)):
-        most = MOST * size[max(start - 3, 0) : start + length + 3].max() + 3 * usual[start // frame]
+        most = MOST * size[max(start - near, 0) : start + length + near].max() + 3 * usual[start // frame]
         keep[i] = changed[start : start + length].max() <= most
     return keep
