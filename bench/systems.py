@@ -20,6 +20,7 @@ from wavemend.damage import damages
 from wavemend.engine.model import models
 from wavemend.engine.stream import run
 from wavemend.repairs import repairs
+from wavemend.restoration.diagnose import settled
 from wavemend.restoration.plan import make_plan
 
 Array = npt.NDArray[np.float32]
@@ -93,7 +94,7 @@ def ours(kinds: Sequence[str], title: str = "wavemend") -> System:
 
     def mend(x: Array, rate: int, facts: Mapping[str, Any]) -> Array:
         format = Format(rate, 1)
-        findings = [f for kind in known for f in damages[kind].detect(x[np.newaxis], format)]
+        findings = settled([f for kind in known for f in damages[kind].detect(x[np.newaxis], format)], format)
         return planned(x[np.newaxis], format, findings)[0]
 
     return System(title, mend, missing)

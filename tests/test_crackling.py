@@ -83,6 +83,18 @@ def test_pulses_of_a_voice_stay() -> None:
     assert np.array_equal(crackling.clean(sound, RATE, SIGMAS, PROOF, PASSES), sound)
 
 
+def test_a_crowd_is_one_against_what_is_usual() -> None:
+    alone = np.zeros(RATE, bool)
+    alone[20_000:20_090] = True  # 90 of 288 samples
+    crowded = crackling._crowded(alone, RATE)
+    assert crowded[20_000:20_090].all() and crowded.mean() < 0.02
+    amid = alone.copy()
+    amid[::20] = True  # as dense crackle has them everywhere
+    assert not crackling._crowded(amid, RATE).any()
+    amid[20_000:20_200] = True
+    assert crackling._crowded(amid, RATE)[20_100]
+
+
 def test_drum_hits_stay() -> None:
     rng = np.random.default_rng(3)
     hits = np.zeros(RATE)

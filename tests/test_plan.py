@@ -231,6 +231,21 @@ def test_the_edge_of_a_hole_is_no_click() -> None:
     assert settled([unsure, beside], FORMAT) == in_order([unsure, beside])
 
 
+def test_short_clicks_of_a_passage_of_crackle_are_left_to_decrackle() -> None:
+    short = {"amid_crackle": 1, "short_amid_crackle": 1}
+    click = Finding("clicks", Region(5_000, 5_004, (0,)), 0.9, 1.0, short)
+    crackle = Finding("crackle", Region(0, 40_000, (0,)), 0.5, 0.6)
+    assert settled([click, crackle], FORMAT) == (crackle,)
+    for stays in (
+        dataclasses.replace(click, measures={"amid_crackle": 1}),
+        dataclasses.replace(click, region=Region(5_000, 5_004, (1,))),
+        dataclasses.replace(click, region=Region(5_000, 5_004)),
+        dataclasses.replace(click, region=Region(39_999, 40_003, (0,))),
+    ):
+        assert stays in settled([stays, crackle], FORMAT)
+    assert click in settled([click, dataclasses.replace(crackle, confidence=0.4)], FORMAT)
+
+
 def test_surroundings_that_a_steady_kind_explains_are_not_said_twice() -> None:
     everywhere = Region(0, 100_000)
     under = Finding(

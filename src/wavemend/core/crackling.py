@@ -37,7 +37,9 @@ APART_MS = 0.25  # between candidates of one pass
 FIRST_SIGMAS, AROUND_MS = 3.5, 0.25  # what is left out before anything is known
 TAIL = 5.0  # what a large error of the sound costs, besides its logarithm
 JOINED_MS, RUN_ON_MS, LEVEL = 0.17, 0.06, 1e-4  # bursts so near are one; their spread is nowhere less
-CROWD_MS, CROWDED = 6.0, 0.5  # where more than this share lies in bursts, they are an onset of the sound
+# Where more than a share of CROWD_MS lies in bursts, they are an onset of the sound: more than so many times
+# what is usual around, between two bounds.
+CROWD_MS, CROWDED, CROWDED_TIMES = 6.0, (0.15, 0.5), 8.0
 MOST, MOST_MS = 2.0, 1.0  # times the largest sample so near: a larger change is an error of the model
 ONCE_SIGMAS, ONCE_PROOF = 4.0, 6.0  # decrackle's own by default
 RIDGE = 1e-9
@@ -296,7 +298,8 @@ def _crowded(burst: Mask, rate: int) -> Mask:
     """Where bursts fill too much of the time for crackle; around it as well."""
     width = max(round(CROWD_MS / 1000 * rate), 3)
     share = uniform_filter1d(burst.astype(np.float64), width)
-    return np.asarray(maximum_filter1d(share, width) > CROWDED)
+    least, most = CROWDED
+    return np.asarray(maximum_filter1d(share, width) > min(least + CROWDED_TIMES * float(burst.mean()), most))
 
 
 def _joint(rate: int) -> int:

@@ -48,6 +48,8 @@ EXPECTED, EXPECTING_WINDOWS = 3, 10
 EXPECTED_BEFORE_DB, EXPECTED_GAIN_DB = 12.0, 13.0
 RATIO_AMID, MIN_AMID_DB, AMID_PEAK_DB = 1.2, 6.0, 10.0  # there, once crackle is taken out
 AMID_MS, AMID_DECAY_MS = 0.8, 0.17  # there: what is shorter is left to decrackle
+SHORT = "short_amid_crackle"
+"""The measure of clicks that `decrackle` takes better, where it is to work."""
 QUIET = 1e-3  # the level that clicks are made for where there is less sound
 
 
@@ -161,7 +163,7 @@ class ClickDetector:
         channels = list(range(self._channels))
         taken: list[Taken] = []
         for look in range(LOOKS):
-            found = self._search(window, rest, channels, amid, taken)
+            found = self._search(window, rest, channels, amid and look > 0, taken)
             if amid and look == 0:
                 cleaned = channels
             else:
@@ -213,10 +215,15 @@ class ClickDetector:
         if impulse.peak_db < MIN_PEAK_DB:
             return False
         if amid:
-            return width_ms >= AMID_MS and _stands_amid(impulse, gain_db, width_ms)
+            return self.outlasts(impulse)
         if not impulse.ring_hz:
             return _stands(impulse, gain_db, width_ms)
         return _rings(impulse, gain_db, width_ms)
+
+    def outlasts(self, impulse: Impulse) -> bool:
+        """Whether it is longer than anything that `decrackle` takes, and stands out from crackle."""
+        width_ms = 1000 * (impulse.stop - impulse.start) / self._rate
+        return width_ms >= AMID_MS and _stands_amid(impulse, _gain_db(impulse), width_ms)
 
     def _expected(self, impulse: Impulse) -> bool:
         """Whether it is likely to be one more, where there are others."""
@@ -239,6 +246,8 @@ class ClickDetector:
             measures |= {"ring_hz": round(impulse.ring_hz), "decay_ms": round(impulse.decay_ms, 3)}
         if self._crackled:
             measures["amid_crackle"] = 1  # declick frees the surroundings of it
+            if not self.outlasts(impulse):
+                measures[SHORT] = 1
         return Finding(
             "clicks",
             Region(origin + impulse.start, origin + impulse.stop, (channel,)),

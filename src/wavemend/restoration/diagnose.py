@@ -8,6 +8,7 @@ from wavemend.core.hook import Event, Hook, silent
 from wavemend.core.reader import Reader
 from wavemend.core.types import Finding, Format, Region
 from wavemend.damage import Detector, damages
+from wavemend.damage.clicks import SHORT
 from wavemend.restoration.examine import Examiner, explained, learned
 
 HOLES, IMPULSES = ("dropouts", "silence"), ("clicks", "crackle")
@@ -48,10 +49,20 @@ def opened(kinds: Collection[str], format: Format) -> list[Detector]:
 def settled(found: Sequence[Finding], format: Format) -> tuple[Finding, ...]:
     """What detectors found, each for itself, in order; without what another finding explains.
 
-    Clicks may be the edges of holes, and noise of the surroundings what `explained` says.
+    Clicks may be the edges of holes, or the larger ones of a passage of crackle, and noise of the
+    surroundings what `explained` says.
     """
     holes = [f.region for f in found if f.damage in HOLES and f.confidence >= LIKELY]
-    kept = [f for f in found if f.damage not in IMPULSES or not _is_edge(f.region, holes, format)]
+    crackle = [f.region for f in found if f.damage == "crackle" and f.confidence >= LIKELY]
+    kept = [
+        f
+        for f in found
+        if f.damage not in IMPULSES
+        or not (
+            _is_edge(f.region, holes, format)
+            or (SHORT in f.measures and _is_within(f.region, crackle, format))
+        )
+    ]
     return in_order(explained(kept, LIKELY))
 
 
@@ -65,6 +76,14 @@ def _is_edge(region: Region, holes: Sequence[Region], format: Format) -> bool:
             if any(hole.of_channel(channel) for channel in channels):
                 return True
     return False
+
+
+def _is_within(region: Region, passages: Sequence[Region], format: Format) -> bool:
+    """Whether a place lies in such a passage, in all of its channels."""
+    return all(
+        any(p.of_channel(channel) and p.start <= region.start and region.stop <= p.stop for p in passages)
+        for channel in region.channels or range(format.channels)
+    )
 
 
 def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
