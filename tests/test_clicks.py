@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
@@ -201,16 +201,22 @@ def test_a_louder_click_is_more_severe() -> None:
     assert severities == sorted(severities) and severities[0] < severities[-1]
 
 
-@given(st.integers(0, 2**31), st.lists(st.integers(1, 60_000), max_size=4))
-@settings(max_examples=6, deadline=None)
-def test_any_region_may_be_declicked_and_nothing_else_changes(seed: int, cuts: list[int]) -> None:
+@given(st.integers(0, 2**31), st.lists(st.integers(1, 60_000), max_size=4), st.booleans())
+@example(0, [], True)
+@settings(max_examples=10, deadline=None)
+def test_any_region_may_be_declicked_and_nothing_else_changes(seed: int, cuts: list[int], amid: bool) -> None:
     rng = np.random.default_rng(seed)
     clean = SOUNDS["music"][:, :60_000]
     findings = []
     for _ in range(2):
-        start = int(rng.integers(0, 59_999))
-        stop = min(start + int(rng.integers(1, 900)), 60_000)
-        findings.append(Finding("clicks", Region(start, stop), 0.5, 1.0))
+        start = int(rng.choice((0, 5, 59_990, rng.integers(0, 59_999))))
+        stop = min(start + int(rng.choice((1, 3, rng.integers(1, 900)))), 60_000)
+        told = {
+            "amid_crackle": 1,
+            "ring_hz": float(rng.uniform(50, 9_000)),
+            "decay_ms": float(rng.uniform(0.01, 5)),
+        }
+        findings.append(Finding("clicks", Region(start, stop), 0.5, 1.0, told if amid else {}))
     stream = repairs["declick"].open(MONO, findings)
     parts = [
         stream.push(clean[:, a:b]) for a, b in zip([0, *sorted(cuts)], [*sorted(cuts), 60_000], strict=True)

@@ -27,9 +27,8 @@ from wavemend.repairs import Repair
 Floats = npt.NDArray[np.float64]
 
 LONGEST_MS = 50.0
-MOST = (
-    1.5  # of the largest sample there and beside it: what would be larger is no sound, but a model gone wrong
-)
+# Of the largest sample there and beside it: what would be larger is no sound, but a model gone wrong.
+MOST = 1.5
 
 
 class ClickRemover(Gaps):
@@ -91,12 +90,14 @@ class ClickRemover(Gaps):
     def _freed(self, piece: Floats, start: int, stop: int) -> Floats:
         """(n,) without its crackle, the click still in it, which is taken out while crackle is looked for."""
         freed = crackling.once(piece, self._rate)
-        if not self._near:
+        if not self._near or stop - start < impulses.SHORTEST_RING:
             return freed
         first, last = max(start - self._own_context, 0), stop + self._own_context
-        a = ar.covariance([freed[first:start], freed[stop:last]], self._order)
-        error = np.convolve(piece[max(start - self._order, 0) : stop + self._order], a)
-        error = error[min(start, self._order) :][: stop - start + self._order]
+        beside = freed[first:start], freed[stop:last]
+        order = ar.affordable(self._order, [len(part) for part in beside])
+        a = ar.covariance(beside, order)
+        error = np.convolve(piece[max(start - order, 0) : stop + order], a)
+        error = error[min(start, order) :][: stop - start + order]
         ring = ringing.fit(error, a, stop - start, self._rate, self._near, ends=True).sound()
         rest = piece.copy()
         rest[start:stop] -= ring
