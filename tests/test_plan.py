@@ -246,6 +246,20 @@ def test_short_clicks_of_a_passage_of_crackle_are_left_to_decrackle() -> None:
     assert click in settled([click, dataclasses.replace(crackle, confidence=0.4)], FORMAT)
 
 
+def test_the_corner_of_a_top_that_was_cut_is_no_click() -> None:
+    corner = Finding("clicks", Region(5_000, 5_012, (0,)), 0.2, 0.9, {"peak_db": -4.0})
+    cut = Finding("clipping", Region(4_000, 9_000, (0,)), 0.8, 0.98)
+    assert settled([corner, cut], FORMAT) == (cut,)
+    for stays in (
+        dataclasses.replace(corner, measures={"peak_db": 12.0}),
+        dataclasses.replace(corner, region=Region(5_000, 5_012, (1,))),
+        dataclasses.replace(corner, region=Region(9_000, 9_012, (0,))),
+        dataclasses.replace(corner, damage="crackle"),
+    ):
+        assert stays in settled([stays, cut], FORMAT)
+    assert corner in settled([corner, dataclasses.replace(cut, confidence=0.4)], FORMAT)
+
+
 def test_surroundings_that_a_steady_kind_explains_are_not_said_twice() -> None:
     everywhere = Region(0, 100_000)
     under = Finding(

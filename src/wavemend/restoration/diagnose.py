@@ -13,6 +13,7 @@ from wavemend.restoration.examine import Examiner, explained, learned
 
 HOLES, IMPULSES = ("dropouts", "silence"), ("clicks", "crackle")
 LIKELY = 0.5
+TOPS_DB = 10.0  # over the local level: tops that were cut lie lower
 EDGE_MS, SHORT_MS = 0.5, 10.0  # what is found so near to a hole, and is so short, is its edge
 
 
@@ -49,26 +50,30 @@ def opened(kinds: Collection[str], format: Format) -> list[Detector]:
 def settled(found: Sequence[Finding], format: Format) -> tuple[Finding, ...]:
     """What detectors found, each for itself, in order; without what another finding explains.
 
-    Clicks may be the edges of holes, or the larger ones of a passage of crackle, and noise of the
-    surroundings what `explained` says.
+    Clicks may be the edges of holes, the corners of tops that were cut, or the larger ones of a passage of
+    crackle, and noise of the surroundings what `explained` says.
     """
     holes = [f.region for f in found if f.damage in HOLES and f.confidence >= LIKELY]
-    crackle = [f.region for f in found if f.damage == "crackle" and f.confidence >= LIKELY]
-    kept = [
-        f
-        for f in found
-        if f.damage not in IMPULSES
-        or not (
-            _is_edge(f.region, holes, format)
-            or (SHORT in f.measures and _is_within(f.region, crackle, format))
-        )
-    ]
+    crackle, cut = (
+        [f.region for f in found if f.damage == kind and f.confidence >= LIKELY]
+        for kind in ("crackle", "clipping")
+    )
+
+    def stays(finding: Finding) -> bool:
+        if finding.damage not in IMPULSES:
+            return True
+        if SHORT in finding.measures and _is_within(finding.region, crackle, format):
+            return False
+        return not (_is_edge(finding.region, holes, format) or _is_corner(finding, cut, format))
+
+    kept = [finding for finding in found if stays(finding)]
     return in_order(explained(kept, LIKELY))
 
 
 def _is_edge(region: Region, holes: Sequence[Region], format: Format) -> bool:
     """Whether a short place lies in a hole or right beside it, where the sound breaks off."""
-    near, short = (round(ms / 1000 * format.sample_rate) for ms in (EDGE_MS, SHORT_MS))
+    near, short = (round(ms / 1000 * format.sample_rate) for ms in (TOPS_DB = 10.0  # over the local level: tops that were cut lie lower
+EDGE_MS, SHORT_MS))
     for hole in holes:
         touches = region.start <= hole.stop + near and hole.start - near <= region.stop
         if touches and hole.start - short <= region.start and region.stop <= hole.stop + short:
@@ -76,6 +81,18 @@ def _is_edge(region: Region, holes: Sequence[Region], format: Format) -> bool:
             if any(hole.of_channel(channel) for channel in channels):
                 return True
     return False
+
+
+def _is_corner(finding: Finding, cut: Sequence[Region], format: Format) -> bool:
+    """Whether a click lies where tops were cut and does not rise above them."""
+    peak_db, region = finding.measures.get("peak_db"), finding.region
+    if finding.damage != "clicks" or not isinstance(peak_db, int | float) or peak_db >= TOPS_DB:
+        return False
+    channels = region.channels or range(format.channels)
+    return any(
+        region.start < one.stop and one.start < region.stop and any(one.of_channel(c) for c in channels)
+        for one in cut
+    )
 
 
 def _is_within(region: Region, passages: Sequence[Region], format: Format) -> bool:
