@@ -72,8 +72,7 @@ def settled(found: Sequence[Finding], format: Format) -> tuple[Finding, ...]:
 
 def _is_edge(region: Region, holes: Sequence[Region], format: Format) -> bool:
     """Whether a short place lies in a hole or right beside it, where the sound breaks off."""
-    near, short = (round(ms / 1000 * format.sample_rate) for ms in (TOPS_DB = 10.0  # over the local level: tops that were cut lie lower
-EDGE_MS, SHORT_MS))
+    near, short = (round(ms / 1000 * format.sample_rate) for ms in (EDGE_MS, SHORT_MS))
     for hole in holes:
         touches = region.start <= hole.stop + near and hole.start - near <= region.stop
         if touches and hole.start - short <= region.start and region.stop <= hole.stop + short:
