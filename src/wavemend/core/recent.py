@@ -15,7 +15,7 @@ KEPT = 3
 
 
 class Recent(Generic[T]):
-    """Answers by (channels, n) samples and a key; they are shared, and may not be written to."""
+    """Answers by samples, of one channel or more, and a key; they are shared and may not be written to."""
 
     def __init__(self) -> None:
         self._kept: deque[tuple[Samples, Hashable, T]] = deque(maxlen=KEPT)

@@ -17,6 +17,7 @@ import numpy as np
 from wavemend.core import crackling, impulses, specks
 from wavemend.core.blocks import Grid, Window
 from wavemend.core.params import Param
+from wavemend.core.recent import Recent
 from wavemend.core.types import Finding, Format, Region, Samples, runs
 from wavemend.damage import Damage, Drawn
 
@@ -79,6 +80,16 @@ class Surface:
     crackles: bool
 
 
+_recent: Recent[list[int]] = Recent()  # clicks and crackle are looked for in the same windows
+
+
+def _starts(samples: Samples, rate: int) -> list[int]:
+    """Where impulses begin in (n,) that are likelier by far than errors of the sound."""
+    sound = samples.astype(np.float64)
+    changed = crackling.clean(sound, rate, SURE_SIGMAS, SURE_PROOF, 1) != sound
+    return [start for start, _ in runs(changed)]
+
+
 class Surfaces:
     """Says of each channel of windows of a second, one after the other, whether it crackles."""
 
@@ -110,9 +121,9 @@ class Surfaces:
             return False
         middle, half = window.lead + window.length // 2, round(LOOKED_AT_S / 2 * self._rate)
         first = max(middle - 2 * half, 0)
-        sound = window.samples[channel, first : middle + 2 * half].astype(np.float64)
-        changed = runs(crackling.clean(sound, self._rate, SURE_SIGMAS, SURE_PROOF, 1) != sound)
-        count = sum(middle - half <= first + start < middle + half for start, _ in changed)
+        sound = window.samples[channel, first : middle + 2 * half]
+        starts = _recent.answer(sound, self._rate, lambda: _starts(sound, self._rate))
+        count = sum(middle - half <= first + start < middle + half for start in starts)
         many = count >= SMALLER_PER_S * LOOKED_AT_S
         self._quiet[channel] = 0 if many else JOIN_CHUNKS - 1
         return many

@@ -84,15 +84,15 @@ class Background:
         piece = np.concatenate((nothing, *self._held), axis=1)
         start = len(self._heard) * self._cell
         self._held = []
-        removed = self._removed(piece) if piece.shape[1] >= self._least else None
-        self._heard.append(Overheard(start, stop, *(removed or (None,))))
+        removed_db, spread_db = self._removed(piece) if piece.shape[1] >= self._least else (None, 0.0)
+        self._heard.append(Overheard(start, stop, removed_db, spread_db))
 
-    def _removed(self, piece: Samples) -> tuple[float, float] | None:
-        """`removed_db` and `spread_db`, where speech alone is heard."""
+    def _removed(self, piece: Samples) -> tuple[float | None, float]:
+        """`removed_db` and `spread_db` of what was heard."""
         masked = Masked(self._format, self._denoiser, DEEP_DB, 0.0, self._ear)
         kept = np.concatenate((masked.push(piece), masked.flush()), axis=1).astype(np.float64)
         if masked.course.mean() > SURELY_SPEECH:
-            return None
+            return None, 0.0
         power = np.square(piece - kept).sum(axis=0)
         frame = round(FRAME_S * self._format.sample_rate)
         levels = 10 * np.log10(power[: len(power) // frame * frame].reshape(-1, frame).mean(axis=1) + 1e-12)

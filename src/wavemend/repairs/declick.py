@@ -68,9 +68,8 @@ class ClickRemover(Gaps):
         piece = piece[first:last]
         others = [(max(a - first, 0), min(b, last) - first) for a, b in others if b > first and a < last]
         start, stop = start - first, stop - first
-        known = ar.between(len(piece), [(start, stop), *others])
-        order = ar.affordable(self._order, [high - low for low, high in known])
-        a = ar.covariance([piece[low:high] for low, high in known], order)
+        a = self._model(piece, [(start, stop), *others])
+        order = len(a) - 1
         beside = np.zeros(len(piece), np.bool_)
         for low, high in others:
             if high > start - 2 * order and low < stop + 2 * order:
@@ -87,17 +86,20 @@ class ClickRemover(Gaps):
         near = piece[max(start - self._order, 0) : stop + self._order]
         return filled if np.abs(filled).max() <= MOST * np.abs(near).max() else piece[start:stop]
 
+    def _model(self, piece: Floats, unknown: Sequence[tuple[int, int]]) -> Floats:
+        """Of what is known of (n,), (p + 1,)."""
+        known = ar.between(len(piece), unknown)
+        order = ar.affordable(self._order, [high - low for low, high in known])
+        return ar.covariance([piece[low:high] for low, high in known], order)
+
     def _freed(self, piece: Floats, start: int, stop: int) -> Floats:
         """(n,) without its crackle, the click still in it, which is taken out while crackle is looked for."""
         freed = crackling.once(piece, self._rate)
         if not self._near or stop - start < impulses.SHORTEST_RING:
             return freed
         first, last = max(start - self._own_context, 0), stop + self._own_context
-        beside = freed[first:start], freed[stop:last]
-        order = ar.affordable(self._order, [len(part) for part in beside])
-        a = ar.covariance(beside, order)
-        error = np.convolve(piece[max(start - order, 0) : stop + order], a)
-        error = error[min(start, order) :][: stop - start + order]
+        a = self._model(freed[first:last], [(start - first, stop - first)])
+        error = np.convolve(piece, a)[start : stop + len(a) - 1]
         ring = ringing.fit(error, a, stop - start, self._rate, self._near, ends=True).sound()
         rest = piece.copy()
         rest[start:stop] -= ring

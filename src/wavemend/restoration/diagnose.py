@@ -53,10 +53,9 @@ def settled(found: Sequence[Finding], format: Format) -> tuple[Finding, ...]:
     Clicks may be the edges of holes, the corners of tops that were cut, or the larger ones of a passage of
     crackle, and noise of the surroundings what `explained` says.
     """
-    holes = [f.region for f in found if f.damage in HOLES and f.confidence >= LIKELY]
-    crackle, cut = (
-        [f.region for f in found if f.damage == kind and f.confidence >= LIKELY]
-        for kind in ("crackle", "clipping")
+    holes, crackle, cut = (
+        [f.region for f in found if f.damage in kinds and f.confidence >= LIKELY]
+        for kinds in (HOLES, ("crackle",), ("clipping",))
     )
 
     def stays(finding: Finding) -> bool:

@@ -63,12 +63,12 @@ class Examiner:
         found = []
         for kind, place in self._kinds.items():
             odds = np.array([s.odds[place] if s.seconds >= LEAST_S else -math.inf for s in stretches])
-            believed = _reconsidered(stretches, odds, overheard) if kind == SURROUNDINGS else odds
-            for a, b in runs(_belief(believed) > LIKELY):
-                one = _finding(kind, stretches[a:b], believed[a:b])
-                if kind == SURROUNDINGS:
-                    one = _witnessed(one, odds[a:b], overheard)
-                found.append(one)
+            heard = overheard if kind == SURROUNDINGS else []
+            believed = _reconsidered(stretches, odds, heard)
+            found += [
+                _witnessed(_finding(kind, stretches[a:b], believed[a:b]), odds[a:b], heard)
+                for a, b in runs(_belief(believed) > LIKELY)
+            ]
         return found
 
 
