@@ -52,4 +52,4 @@ docs: .venv/dev
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf .venv demo bench/work
+	rm -rf .venv demo bench/cache

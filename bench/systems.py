@@ -24,7 +24,7 @@ from wavemend.restoration.diagnose import settled
 from wavemend.restoration.plan import make_plan
 
 Array = npt.NDArray[np.float32]
-WORK = Path(__file__).parent / "work"
+CACHE = Path(__file__).parent / "cache"
 
 
 class TooSlowError(RuntimeError):
@@ -61,7 +61,7 @@ def use(system: System, x: Array, rate: int, facts: Mapping[str, Any] | None = N
         key = hashlib.sha256(
             x.tobytes() + repr((system.name, system.version, rate, sorted(told.items()))).encode()
         )
-        kept = WORK / "peers" / f"{key.hexdigest()[:24]}.npz"
+        kept = CACHE / "peers" / f"{key.hexdigest()[:24]}.npz"
         if kept.is_file():
             with np.load(kept) as had:
                 return Ran(had["out"], float(had["seconds"])) if had["out"].size else None

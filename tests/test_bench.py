@@ -170,7 +170,7 @@ def test_missing_and_slow_systems_stay_in_the_table() -> None:
 
 
 def test_peers_are_kept_by_sound_and_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(systems, "WORK", tmp_path)
+    monkeypatch.setattr(systems, "CACHE", tmp_path)
     calls = []
 
     def half(x: systems.Array, rate: int, facts: object) -> systems.Array:

@@ -101,7 +101,7 @@ def double(x: systems.Array, rate: int, facts: Mapping[str, Any]) -> systems.Arr
 def test_measures_are_taken_once_and_beyond_is_a_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(systems, "WORK", tmp_path)
+    monkeypatch.setattr(systems, "CACHE", tmp_path)
     calls: list[float] = []
 
     def share(clean: systems.Array, out: systems.Array, rate: int) -> float:
@@ -132,7 +132,7 @@ def test_measures_are_taken_once_and_beyond_is_a_difference(
 def test_a_peer_that_fails_is_named_and_the_others_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(systems, "WORK", tmp_path)
+    monkeypatch.setattr(systems, "CACHE", tmp_path)
     monkeypatch.setattr(scoring, "MEASURES", {"first": lambda clean, out, rate: float(out[0])})
     pairs = [Pair("a", np.ones(9, np.float32), np.ones(9, np.float32), 8000)]
 

@@ -1,6 +1,6 @@
 """Every system once over every pair, every measure of what came out, and tables of their means.
 
-What a measure gave is kept in bench/work/scores.sqlite by the two sounds and by the text of
+What a measure gave is kept in bench/cache/scores.sqlite by the two sounds and by the text of
 measure.py, so that a second run costs only what is new.
 """
 
@@ -162,8 +162,8 @@ class Store:
     """Measures that were taken before."""
 
     def __init__(self) -> None:
-        systems.WORK.mkdir(parents=True, exist_ok=True)
-        self._base = sqlite3.connect(systems.WORK / "scores.sqlite", timeout=60, isolation_level=None)
+        systems.CACHE.mkdir(parents=True, exist_ok=True)
+        self._base = sqlite3.connect(systems.CACHE / "scores.sqlite", timeout=60, isolation_level=None)
         self._base.execute("create table if not exists scores (key text primary key, value real)")
         self._text = hashlib.sha256(Path(measure.__file__).read_bytes()).digest()
 
