@@ -37,11 +37,23 @@ def test_finds_phase_and_levels(seed: int, wander: float, period: float) -> None
     phase = wander * np.sin(2 * np.pi * time / period)
     zero = np.zeros(FRAMES)
     rough = 0.8 * phase
-    fit = harmonics.fit(lines(phase, seed), zero, rough, STEP_S, harmonics.COLD)
+    fit = harmonics.fit(lines(phase, seed), zero, rough, STEP_S, harmonics.COLD[-1])
     found = fit.model.phase_at(np.arange(FRAMES, dtype=float), fit.phase)
     # a constant shift belongs to the amplitudes
     assert np.std(found - phase) < 0.05
     assert np.abs(fit.levels[0]).mean(axis=0) == pytest.approx(LEVELS, rel=0.1)
+
+
+def test_a_start_that_is_far_off_is_found_from_the_lowest_harmonics() -> None:
+    time = STEP_S * np.arange(FRAMES)
+    phase = 1.6 * np.sin(2 * np.pi * time / 9) + 0.3 * np.sin(2 * np.pi * time / 6 + 1)
+    zero = np.zeros(FRAMES)
+    spread = {}
+    for name, schedules in {"usual": harmonics.COLD[-1:], "all": harmonics.COLD}.items():
+        found = harmonics.search(lines(phase, 1), zero, [zero], STEP_S, schedules)
+        spread[name] = np.std(harmonics.model(FRAMES, STEP_S).phase_basis @ found - phase)
+    assert spread["all"] < 0.02
+    assert spread["usual"] > 0.3
 
 
 @given(away=st.floats(-1, 1))
@@ -62,5 +74,5 @@ def test_powers() -> None:
 
 def test_no_lines_no_levels() -> None:
     zero = np.zeros(20)
-    fit = harmonics.fit(np.zeros((2, 20, 5), np.complex64), zero, zero, STEP_S, harmonics.COLD)
+    fit = harmonics.fit(np.zeros((2, 20, 5), np.complex64), zero, zero, STEP_S, harmonics.COLD[-1])
     assert not fit.levels.any() and np.isfinite(fit.phase).all()

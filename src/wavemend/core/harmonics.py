@@ -11,6 +11,7 @@ cycle off, then with more and more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -28,18 +29,25 @@ PHASE_KNOT_S = 0.5
 LEVEL_CHANGE = 0.04  # of an amplitude in a second, relative
 PHASE_CHANGE = 0.003  # of a harmonic against the others in a second, rad
 STEADY = 0.003  # third difference of the phase at the knots, rad, that any mains may have
-AROUND = 2  # frames on either side whose power says how far one may be trusted
+AROUND = 1  # frames on either side whose power says how far one may be trusted
 OVERLAP = 0.5  # frames overlap by half, so that two count as one
 FAINT = np.float32(1e-13)
 SEARCHED = 10  # harmonics that a search for a constant pitch looks at
 SEARCH_STEP_HZ = 0.01
 
-COLD = (4, 4, 4, 8, 8, 8, 16, 16, 32, 32)
-WARM = (4, 8, 16, 32)
+# How many harmonics each round looks at. From a start that is far off, only a fit that begins with the lowest
+# and takes in others slowly ends in the best optimum; but the lowest may lie under music. The cost tells.
+COLD = (
+    (*[1] * 12, *[2] * 8, *[3] * 4, *[4] * 4, *[6] * 3, *[8] * 4, *[16] * 4, *[32] * 4),
+    (*[2] * 6, *[3] * 4, *[4] * 4, *[6] * 4, *[8] * 4, *[16] * 4, *[32] * 4),
+    (4, 4, 4, 8, 8, 8, 16, 16, 32, 32),
+)
+WARM = ((4, 8, 16, 32), (1, 1, 1, 1, 2, 2, 2, 2, 3, 4, 6, 8, 16, 32))
 LAST_ROUNDS = 4
 SETTLE = 4
 HEARD = 1.5  # times the power that chance would give
-WIDE = {4: 4.0, 8: 2.0}  # how much rougher the track may be while few harmonics are looked at
+# how much rougher the track may be while few harmonics are looked at
+WIDE = {1: 64.0, 2: 16.0, 3: 8.0, 4: 4.0, 6: 3.0, 8: 2.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +175,8 @@ def follow(
 ) -> tuple[Floats, float]:
     """Coefficients of the phase, and their cost: the lower, the better they explain the lines.
 
-    Arguments as for `fit`; costs can be compared where the lines and the schedule are the same.
+    Arguments as for `fit`; costs can be compared where the lines are the same, and so is the last number of
+    the schedule.
     """
     by = model(lines.shape[1], step_s)
     phase = np.linalg.lstsq(by.phase_basis, start, rcond=None)[0]
@@ -185,6 +194,21 @@ def follow(
         phase = state.improve(base, phase, WIDE.get(used, 1.0))
         cost = state.cost
     return phase, cost
+
+
+def search(
+    lines: Complexes,
+    base: Floats,
+    starts: Sequence[Floats],
+    step_s: float,
+    schedules: Sequence[tuple[int, ...]],
+) -> Floats:
+    """Coefficients of the phase that explain the lines best, of all that these starts and schedules lead to.
+
+    Arguments as for `follow`.
+    """
+    found = [follow(lines, base, start, step_s, schedule) for start in starts for schedule in schedules]
+    return min(found, key=lambda pair: pair[1])[0]
 
 
 class _State:

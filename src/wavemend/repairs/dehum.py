@@ -123,16 +123,15 @@ class HumRemover(Chunked):
             near_hz = self._f0_hz or self._track.centre_hz
             f0 = harmonics.constant_pitch(lines, base, self._unit_s, near_hz, SEARCH_HZ)
             tries = [base, 2 * np.pi * f0 / self.format.sample_rate * at]
-            schedule: tuple[int, ...] = harmonics.COLD
+            schedules = harmonics.COLD
         else:
             straight = self._now.phase(at)
             along = np.concatenate(
                 (straight[: held - 1], base[held - 1 :] - base[held - 1] + straight[held - 1])
             )
             tries = [straight, along]
-            schedule = harmonics.WARM
-        found = [harmonics.follow(lines, base, start, self._unit_s, schedule) for start in tries]
-        best = min(found, key=lambda pair: pair[1])[0]
+            schedules = harmonics.WARM
+        best = harmonics.search(lines, base, tries, self._unit_s, schedules)
         by = harmonics.model(len(base), self._unit_s)
         first, unit = self._first, self._unit
         return lambda places: by.phase_at(places / unit - 1 - first, best)
