@@ -84,10 +84,10 @@ def _published(sounds: Sequence[Clip], quick: bool) -> list[Table]:
     given = ", ".join("–" if value is None else f"{value:.1f}" for value in means)
     table = Table(
         "Gaps in the SQAM excerpts at the published places: SDR inside the gaps, dB",
-        "Ten gaps in each where Mokrý and Rajmic (2025) have them; SDR over all gaps of an excerpt, mean over "
-        "excerpts. At 10 and 20 ms their method, as it runs here, gives what they published to 0.3 dB for seven "
-        "of the excerpts, to 1 dB for the bassoon. Their guitar is left out: by the rule of the other places "
-        "it would be 10 dB easier than it was for them.",
+        "Ten gaps in each where Mokrý and Rajmic (2025) have them; SDR over all gaps of an excerpt, mean "
+        "over excerpts. At 10 and 20 ms their method, as it runs here, gives what they published to 0.3 dB "
+        "for seven of the excerpts, to 1 dB for the bassoon. Their guitar is left out: by the rule of the "
+        "other places it would be 10 dB easier than it was for them.",
         head(pairs),
         rows(pairs, [untouched(), told(), janssen(rounds=20)], _all_gaps, mean),
         notes=[
