@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy import linalg
+from scipy.linalg.lapack import dposv as posv
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from wavemend.core import ar, impulses
@@ -30,6 +30,7 @@ ORDER = 32
 DECAYS_MS = (0.0073, 0.021, 0.042, 0.083, 0.1667)  # of a burst's amplitude, to 1/e
 COARSE = (0, 1, 3)  # those with which the place is looked for
 SPREADS = (0.5, 1.5)  # of a burst's first sample, over the largest error there
+CACHED = 60_000  # numbers in the matrices that are worked on at once
 REACH = 6  # decays after which a burst is over
 SLOWEST = 8.0  # samples: what rings on longer, at high rates, is several bursts
 EARLY = 2  # samples before a candidate that may be the burst's
@@ -114,10 +115,23 @@ def clean(sound: Floats, rate: int, sigmas: float, proof: float, passes: int) ->
         usual = _usual(_residual(out, a, frame), doubtful, frame)
         out = _without(sound, _joined(spread, rate), a, usual, frame)
         plausible = _plausible(found, sound, out, usual, frame, round(MOST_MS / 1000 * rate))
-        if not plausible.all():
+        while not plausible.all():  # without some, others may come out anew
             found = found.only(plausible)
             out = _without(sound, _joined(found.spread(len(sound)), rate), a, usual, frame)
-    return out
+            plausible = _plausible(found, sound, out, usual, frame, round(MOST_MS / 1000 * rate))
+    return _once_more(sound, out, found, doubtful, frame, rate)
+
+
+def _once_more(sound: Floats, out: Floats, found: Bursts, doubtful: Mask, frame: int, rate: int) -> Floats:
+    """`out` solved anew, with models of `out` itself: these have all samples to learn from."""
+    if not len(found.start):
+        return out
+    a = _models(out, np.zeros(len(out), bool), frame)
+    usual = _usual(_residual(out, a, frame), doubtful, frame)
+    again = _without(sound, _joined(found.spread(len(sound)), rate), a, usual, frame)
+    worse = ~_plausible(found, sound, again, usual, frame, round(MOST_MS / 1000 * rate))
+    left = maximum_filter1d(found.only(worse).spread(len(sound)) > 0, 2 * _joint(rate) + 1)
+    return np.where(left, out, again)
 
 
 def once(sound: Floats, rate: int) -> Floats:
@@ -263,29 +277,52 @@ class _Trial:
 
     def offer(self, rows: Ints, offset: int, decay: float, spread: float, robust: bool) -> None:
         """Keep, for these rows, a burst of this kind where it is likelier than what was kept."""
+        length = max(int(np.ceil(REACH * decay)), 1)
+        at_once = max(CACHED // length**2, 1)
+        for first in range(0, len(rows), at_once):
+            self._offer(rows[first : first + at_once], offset, decay, spread, length, robust)
+
+    def _offer(self, rows: Ints, offset: int, decay: float, spread: float, length: int, robust: bool) -> None:
         errors, toward, plain, peak = (one[rows] for one in self._known[offset])
-        usual, length = self._usual[rows], max(int(np.ceil(REACH * decay)), 1)
+        usual = self._usual[rows]
         first = np.square(spread * peak)
-        root = np.sqrt(first)[:, np.newaxis] * np.exp(-np.arange(length) / decay)
-        inner = self._gram[rows, :length, :length] * (root[:, :, np.newaxis] * root[:, np.newaxis])
-        inner /= usual[:, np.newaxis, np.newaxis]
+        root = np.sqrt(first / usual)[:, np.newaxis] * np.exp(-np.arange(length) / decay)
+        scaled = root * toward[:, :length] / np.sqrt(usual)[:, np.newaxis]
+        # the matrix to be solved, bordered by the right-hand side: its factor has half of the solution
+        inner = np.empty((len(rows), length + 1, length + 1))
+        np.multiply(self._gram[rows, :length, :length], root[:, :, np.newaxis], out=inner[:, :-1, :-1])
+        inner[:, :-1, :-1] *= root[:, np.newaxis]
         inner[:, range(length), range(length)] += 1
-        lower = np.linalg.cholesky(inner)
-        scaled = root * toward[:, :length] / usual[:, np.newaxis]
-        unit = np.linalg.solve(inner, scaled[..., np.newaxis])[..., 0]
-        added = np.zeros((len(rows), length + ORDER))
-        for k in range(ORDER + 1):
-            added[:, k : k + length] += self._a[rows, k, np.newaxis] * (root * unit)
-        left = errors.copy()
-        left[:, : length + ORDER] -= added
-        cost = _cost(left, usual) if robust else np.square(left).sum(axis=1) / usual
-        cost += np.square(unit).sum(axis=1)
-        cost += 2 * np.log(lower[:, range(length), range(length)]).sum(axis=1)
+        inner[:, -1, :-1] = scaled
+        inner[:, -1, -1] = np.square(scaled).sum(axis=1) + 1  # more than the solution can take
+        lower = np.asarray(np.linalg.cholesky(inner), np.float64)
+        half = lower[:, -1, :-1]
+        cost = 2 * np.log(lower[:, range(length), range(length)]).sum(axis=1)
+        if robust:
+            unit = _solved_back(lower[:, :-1, :-1], half)
+            shape = np.sqrt(usual)[:, np.newaxis] * root * unit
+            added = np.zeros((len(rows), length + ORDER))
+            for k in range(ORDER + 1):
+                added[:, k : k + length] += self._a[rows, k, np.newaxis] * shape
+            left = errors.copy()
+            left[:, : length + ORDER] -= added
+            cost += _cost(left, usual) + np.square(unit).sum(axis=1)
+        else:
+            cost += np.square(errors).sum(axis=1) / usual - np.square(half).sum(axis=1)
         gain = plain - cost - self._proof
         better = gain > self.gain[rows]
         kept = rows[better]
         self.gain[kept], self.offset[kept] = gain[better], offset
         self.power[kept], self.decay[kept] = first[better], decay
+
+
+def _solved_back(lower: Floats, right: Floats) -> Floats:
+    """x of lower^T x = right, for triangles (rows, n, n) and (rows, n); numpy knows general matrices only."""
+    x = np.empty_like(right)
+    for i in range(right.shape[1] - 1, -1, -1):
+        x[:, i] = right[:, i] - np.einsum("rj,rj->r", lower[:, i + 1 :, i], x[:, i + 1 :])
+        x[:, i] /= lower[:, i, i]
+    return x
 
 
 def _cost(errors: Floats, usual: Floats) -> Floats:
@@ -330,8 +367,10 @@ def _without(sound: Floats, spread: Floats, a: Floats, usual: Floats, frame: int
         apart = np.abs(np.subtract.outer(gap, gap))
         inner = np.where(apart <= ORDER, lags[k, np.minimum(apart, ORDER)], 0.0)
         inner[range(len(gap)), range(len(gap))] += usual[k] ** 2 / spread[gap]
-        factor = linalg.cho_factor(inner, lower=True, overwrite_a=True, check_finite=False)
-        out[gap] -= linalg.cho_solve(factor, toward, check_finite=False)
+        _, added, wrong = posv(inner, toward, lower=1, overwrite_a=1)
+        if wrong:
+            raise np.linalg.LinAlgError("the equations of a burst have no solution")
+        out[gap] -= added
     return out
 
 

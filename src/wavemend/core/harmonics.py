@@ -37,12 +37,12 @@ SEARCH_STEP_HZ = 0.01
 
 # How many harmonics each round looks at. From a start that is far off, only a fit that begins with the lowest
 # and takes in others slowly ends in the best optimum; but the lowest may lie under music. The cost tells.
-COLD = (
+COLD: tuple[tuple[int, ...], ...] = (
     (*[1] * 12, *[2] * 8, *[3] * 4, *[4] * 4, *[6] * 3, *[8] * 4, *[16] * 4, *[32] * 4),
     (*[2] * 6, *[3] * 4, *[4] * 4, *[6] * 4, *[8] * 4, *[16] * 4, *[32] * 4),
     (4, 4, 4, 8, 8, 8, 16, 16, 32, 32),
 )
-WARM = ((4, 8, 16, 32), (1, 1, 1, 1, 2, 2, 2, 2, 3, 4, 6, 8, 16, 32))
+WARM: tuple[tuple[int, ...], ...] = ((4, 8, 16, 32), (1, 1, 1, 1, 2, 2, 2, 2, 3, 4, 6, 8, 16, 32))
 LAST_ROUNDS = 4
 SETTLE = 4
 HEARD = 1.5  # times the power that chance would give
