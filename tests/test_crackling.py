@@ -121,3 +121,22 @@ def test_any_rate(rate: int) -> None:
     out = crackling.clean(damaged, rate, SIGMAS, PROOF, PASSES)
     assert len(out) == len(sound) and np.isfinite(out).all()
     assert sdr(sound, out) > sdr(sound, damaged) + 10
+
+
+def test_what_comes_out_wrong_only_without_another_is_taken_back_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged, _ = crackled(voice(), 2.0)
+    judge, refused = crackling._plausible, []
+
+    def strict(found: crackling.Bursts, *rest: object) -> crackling.Mask:
+        keep = judge(found, *rest)  # type: ignore[arg-type]
+        if len(refused) < 2:
+            last = int(np.argmax(found.start))
+            refused.append(slice(found.start[last], found.start[last] + found.lengths()[last]))
+            keep[last] = False
+        return keep
+
+    monkeypatch.setattr(crackling, "_plausible", strict)
+    out = crackling.clean(damaged, RATE, SIGMAS, PROOF, 1)
+    assert len(refused) == 2
+    for place in refused:
+        assert np.array_equal(out[place], damaged[place])
