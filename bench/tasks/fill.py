@@ -18,9 +18,9 @@ from wavemend.core import ar
 from wavemend.core.types import Finding, Format, Region
 from wavemend.repairs import repairs
 
-PUBLISHED_MS = (10, 20, 30, 50)
 PUBLISHED_MARGIN, TWISTER = 4096, 5489  # samples; the usual seed
-# What gap-wise Janssen by Burg's estimate of order 1024 gave after 20 rounds, from their results, dB.
+# What gap-wise Janssen by Burg's estimate of order 1024 gave after 20 rounds, from their results, dB;
+# for GAPS_MS but the first.
 PUBLISHED = {
     "a08_violin": (13.37, 9.72, 6.57, 4.33),
     "a16_clarinet": (32.07, 25.37, 23.02, 15.41),
@@ -50,9 +50,8 @@ def run(material: Material, quick: bool) -> Section:
         rows(pairs, [untouched(), ours(["dropouts"]), told(), audiojs.repair()], _each_gap, mean),
     )
     sounds = [c.mono() for c in material.benchmark("declipping2020", 2 if quick else 10)]
-    excerpts = [
-        holed(sound, length) for length in (GAPS_MS[1:2] if quick else GAPS_MS[1:]) for sound in sounds
-    ]
+    lengths = GAPS_MS[1:2] if quick else GAPS_MS[1:]
+    excerpts = [holed(sound, length) for length in lengths for sound in sounds]
     survey = Table(
         "Gaps in the SQAM excerpts: SDR inside the gaps, dB",
         f"{EXCERPT_GAPS} gaps at random places in each; SDR over all gaps of an excerpt, mean over excerpts; "
@@ -64,23 +63,17 @@ def run(material: Material, quick: bool) -> Section:
             "Rajmic 2025, best of all orders): 19.5, 16.3, 14.3, 11.0."
         ],
     )
-    tables = [table, survey, *_published(sounds, quick)] if excerpts else [table]
+    tables = [table, survey, *_published(sounds, lengths)] if excerpts else [table]
     return Section("fill", "Gaps", tables, {"clips": len(clips), "SQAM clips": len(sounds)})
 
 
-def _published(sounds: Sequence[Clip], quick: bool) -> list[Table]:
+def _published(sounds: Sequence[Clip], lengths: Sequence[int]) -> list[Table]:
     """The excerpts and places of Mokrý and Rajmic, with what their method gave there."""
     known = [(clip, name) for clip in sounds for name in PUBLISHED if name in clip.name]
-    pairs = [
-        placed(clip, name, length)
-        for length in (PUBLISHED_MS[:1] if quick else PUBLISHED_MS)
-        for clip, name in known
-    ]
+    pairs = [placed(clip, name, length) for length in lengths for clip, name in known]
     if not pairs:
         return []
-    means = [
-        mean([PUBLISHED[name][k] for _, name in known]) for k in range(1 if quick else len(PUBLISHED_MS))
-    ]
+    means = [mean([PUBLISHED[name][k] for _, name in known]) for k in range(len(lengths))]
     given = ", ".join("–" if value is None else f"{value:.1f}" for value in means)
     table = Table(
         "Gaps in the SQAM excerpts at the published places: SDR inside the gaps, dB",
@@ -122,21 +115,20 @@ def janssen(order: int = JANSSEN_ORDER, rounds: int = JANSSEN_ROUNDS) -> System:
             out[a:b] = ar.interpolate(near, a - first, b - first, order, rounds)
         return out
 
-    return System(f"Janssen, gap-wise, order {order}", mend, version="1")
+    return System(f"Janssen, gap-wise, order {order}", mend, version=f"{rounds} rounds")
 
 
 def holed(clip: Clip, length_ms: float) -> Pair:
     """The clip with ten gaps, one at a random place in each tenth of it."""
-    clean, rate = clip.samples[0], clip.format.sample_rate
+    count, rate = clip.samples.shape[1], clip.format.sample_rate
     rng = np.random.default_rng(seed_of("holes", length_ms, clip.name))
-    damaged, gaps, length = clean.copy(), [], round(length_ms * rate / 1000)
-    margin = round(EXCERPT_MARGIN_S * rate)
-    edges = np.linspace(margin, len(clean) - margin, EXCERPT_GAPS + 1).astype(int)
-    for low, high in pairwise(edges.tolist()):
-        at = int(rng.integers(low, max(high - length - margin // 2, low + 1)))
-        damaged[at : at + length] = 0
-        gaps.append((at, at + length))
-    return Pair(f"{length_ms:g} ms", clean, damaged, rate, {"gaps": gaps})
+    length, margin = round(length_ms * rate / 1000), round(EXCERPT_MARGIN_S * rate)
+    edges = np.linspace(margin, count - margin, EXCERPT_GAPS + 1).astype(int)
+    starts = [
+        int(rng.integers(low, max(high - length - margin // 2, low + 1)))
+        for low, high in pairwise(edges.tolist())
+    ]
+    return _zeroed(clip, starts, length_ms)
 
 
 def placed(clip: Clip, name: str, length_ms: float) -> Pair:
@@ -145,30 +137,35 @@ def placed(clip: Clip, name: str, length_ms: float) -> Pair:
     One in each tenth, by the uniform numbers of a Mersenne twister in its first state; some were moved out of
     quiet passages by fifths of a second, as the sounds beside their paper show.
     """
-    clean, rate = clip.samples[0], clip.format.sample_rate
+    rate = clip.format.sample_rate
     length, margin, edge = round(length_ms * rate / 1000), PUBLISHED_MARGIN, rate // 4
-    tenth = (len(clean) - 2 * edge) / EXCERPT_GAPS
+    tenth = (clip.samples.shape[1] - 2 * edge) / EXCERPT_GAPS
     shares = np.random.RandomState(TWISTER).random_sample(EXCERPT_GAPS)
     starts = edge + np.arange(EXCERPT_GAPS) * tenth + margin + shares * (tenth - 2 * margin - length)
     for gap, seconds in MOVED.get(name, {}).items():
         starts[gap] += seconds * rate
-    gaps = [(round(start), round(start) + length) for start in starts.tolist()]
-    damaged = clean.copy()
-    for a, b in gaps:
-        damaged[a:b] = 0
-    return Pair(f"{length_ms:g} ms", clean, damaged, rate, {"gaps": gaps})
+    return _zeroed(clip, [round(start) for start in starts.tolist()], length_ms)
 
 
 def gapped(clip: Clip, length_ms: float) -> Pair:
     """The clip with a gap every half a second where there is sound."""
     clean, rate = clip.samples[0], clip.format.sample_rate
     rng = np.random.default_rng(seed_of("gaps", length_ms, clip.name))
-    damaged, gaps, length = clean.copy(), [], round(length_ms * rate / 1000)
+    starts, length = [], round(length_ms * rate / 1000)
     for second in np.arange(0.5, clip.seconds - 0.5, 0.5):
         at = round((second + rng.uniform(0, 0.2)) * rate)
         if np.mean(clean[at : at + length].astype(np.float64) ** 2) > 1e-6:
-            damaged[at : at + length] = 0
-            gaps.append((at, at + length))
+            starts.append(at)
+    return _zeroed(clip, starts, length_ms)
+
+
+def _zeroed(clip: Clip, starts: Sequence[int], length_ms: float) -> Pair:
+    """The clip with gaps that begin there."""
+    clean, rate = clip.samples[0], clip.format.sample_rate
+    damaged, length = clean.copy(), round(length_ms * rate / 1000)
+    gaps = [(at, at + length) for at in starts]
+    for a, b in gaps:
+        damaged[a:b] = 0
     return Pair(f"{length_ms:g} ms", clean, damaged, rate, {"gaps": gaps})
 
 

@@ -87,11 +87,32 @@ def clean(sound: Floats, rate: int, sigmas: float, proof: float, passes: int) ->
     a burst must be more likely by, as a difference of -2 log likelihoods. Shorter than four frames
     of `impulses.frame_length`, it comes back as it is.
     """
+    found, out, doubtful = _searched(sound, rate, sigmas, proof, passes)
+    if not len(found.start):
+        return out
+    # models of what came out have all samples to learn from
     frame = impulses.frame_length(rate)
-    if len(sound) < 4 * frame or not np.any(sound):
-        return sound
-    around = max(round(AROUND_MS / 1000 * rate), 1)
+    a = _models(out, np.zeros(len(out), bool), frame)
+    usual = _usual(_residual(out, a, frame), doubtful, frame)
+    again, plausible = _solved(sound, found, found.spread(len(sound)), a, usual, rate)
+    left = maximum_filter1d(found.only(~plausible).spread(len(sound)) > 0, 2 * _joint(rate) + 1)
+    return np.where(left, out, again)
+
+
+def changed(sound: Floats, rate: int, sigmas: float, proof: float) -> Mask:
+    """Which samples of (n,) one pass of `clean` changes; arguments as there."""
+    return np.asarray(_searched(sound, rate, sigmas, proof, 1)[1] != sound)
+
+
+def _searched(
+    sound: Floats, rate: int, sigmas: float, proof: float, passes: int
+) -> tuple[Bursts, Floats, Mask]:
+    """The bursts, (n,) without them, and which samples they touch; arguments as for `clean`."""
+    frame = impulses.frame_length(rate)
     nothing = np.zeros(len(sound), bool)
+    if len(sound) < 4 * frame or not np.any(sound):
+        return NONE, sound, nothing
+    around = max(round(AROUND_MS / 1000 * rate), 1)
     a = _models(sound, nothing, frame)
     error = _residual(sound, a, frame)
     usual = np.repeat(_usual(error, nothing, frame), frame)[: len(sound)]
@@ -113,25 +134,20 @@ def clean(sound: Floats, rate: int, sigmas: float, proof: float, passes: int) ->
         doubtful = maximum_filter1d(spread > 0, 3)
         a = _models(sound, doubtful, frame)
         usual = _usual(_residual(out, a, frame), doubtful, frame)
-        out = _without(sound, _joined(spread, rate), a, usual, frame)
-        plausible = _plausible(found, sound, out, usual, frame, round(MOST_MS / 1000 * rate))
+        out, plausible = _solved(sound, found, spread, a, usual, rate)
         while not plausible.all():  # without some, others may come out anew
             found = found.only(plausible)
-            out = _without(sound, _joined(found.spread(len(sound)), rate), a, usual, frame)
-            plausible = _plausible(found, sound, out, usual, frame, round(MOST_MS / 1000 * rate))
-    return _once_more(sound, out, found, doubtful, frame, rate)
+            out, plausible = _solved(sound, found, found.spread(len(sound)), a, usual, rate)
+    return found, out, doubtful
 
 
-def _once_more(sound: Floats, out: Floats, found: Bursts, doubtful: Mask, frame: int, rate: int) -> Floats:
-    """`out` solved anew, with models of `out` itself: these have all samples to learn from."""
-    if not len(found.start):
-        return out
-    a = _models(out, np.zeros(len(out), bool), frame)
-    usual = _usual(_residual(out, a, frame), doubtful, frame)
-    again = _without(sound, _joined(found.spread(len(sound)), rate), a, usual, frame)
-    worse = ~_plausible(found, sound, again, usual, frame, round(MOST_MS / 1000 * rate))
-    left = maximum_filter1d(found.only(worse).spread(len(sound)) > 0, 2 * _joint(rate) + 1)
-    return np.where(left, out, again)
+def _solved(
+    sound: Floats, found: Bursts, spread: Floats, a: Floats, usual: Floats, rate: int
+) -> tuple[Floats, Mask]:
+    """(n,) without these bursts, of this spread in all, and which of them are plausible."""
+    frame = impulses.frame_length(rate)
+    out = _without(sound, _joined(spread, rate), a, usual, frame)
+    return out, _plausible(found, sound, out, usual, frame, round(MOST_MS / 1000 * rate))
 
 
 def once(sound: Floats, rate: int) -> Floats:

@@ -25,7 +25,10 @@ RATIO = 3.0  # of prediction error over the usual peaks: below, nothing is looke
 MIN_GAIN_DB = 12.0
 SURE_PER_S = 9.0  # counted impulses; clean sound has fewer than 6
 MIN_PER_S, SMALLER_PER_S = 1.5, 40.0  # fewer, where so many smaller ones are beside them
-SURE_SIGMAS, SURE_PROOF = 6.0, 25.0  # of these, as `crackling.clean` takes it; voices have up to 30 a second
+SURE_SIGMAS, SURE_PROOF = (
+    6.0,
+    25.0,
+)  # of these, as `crackling.changed` takes it; voices have up to 30 a second
 ALONE_PER_S = 18.0  # for a passage of a single second
 JOIN_CHUNKS = 4
 LOOKED_AT_S = 0.3  # of a chunk, for smaller impulses: counting these takes long
@@ -86,8 +89,7 @@ _recent: Recent[list[int]] = Recent()  # clicks and crackle are looked for in th
 def _starts(samples: Samples, rate: int) -> list[int]:
     """Where impulses begin in (n,) that are likelier by far than errors of the sound."""
     sound = samples.astype(np.float64)
-    changed = crackling.clean(sound, rate, SURE_SIGMAS, SURE_PROOF, 1) != sound
-    return [start for start, _ in runs(changed)]
+    return [start for start, _ in runs(crackling.changed(sound, rate, SURE_SIGMAS, SURE_PROOF))]
 
 
 class Surfaces:
