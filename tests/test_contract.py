@@ -11,7 +11,7 @@ from wavemend.core.types import Format
 from wavemend.damage import damages
 from wavemend.repairs import Repair, repairs
 
-QUICK = {"declip": {"iterations": 30}, "denoise": {"model": "classic"}}
+QUICK = {"declip": {"iterations": 30}, "desaturate": {"iterations": 30}, "denoise": {"model": "classic"}}
 """Other defaults, where what is promised does not depend on the effort; test_masking has the networks."""
 
 

@@ -1,4 +1,4 @@
-"""Hard clipping: how much nearer to the original, by how badly it was clipped."""
+"""Clipping, hard and soft: how much nearer to the original, by how badly it was clipped."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from bench.material import Clip, Material
 from bench.measure import sdr
 from bench.peers import audiojs, ffmpeg
 from bench.report import Section, Table, mean
-from bench.systems import Array, ours
+from bench.systems import Array, ours, untouched
 from bench.tasks.pairs import Pair, head, rows
+from wavemend.damage import damages
+from wavemend.damage.saturation import CURVES
 
 LEVELS_DB = (3, 5, 7, 10, 15, 20)
 CUT_LEVELS_DB = (7, 15)
+DRIVES_DB = (6.0, 12.0, 18.0)
 CUTS = 4
 CUT_S = 1.0
 PUBLISHED = (
@@ -74,8 +77,34 @@ def run(material: Material, quick: bool) -> Section:
             "Clipping, whole clips", about, head(by_role), rows(by_role, [ours(["clipping"])], _gain, mean)
         ),
     ]
+    tables.append(_soft(sounds))
     return Section(
         "declip", "Clipping", tables, {f"{name} clips": len(clips) for name, clips in sounds.items()}
+    )
+
+
+def _soft(sounds: dict[str, list[Clip]]) -> Table:
+    """Soft clipping, in 16 bits as it would be in a file."""
+    saturation = damages["saturation"]
+    pairs = []
+    for name, clips in sounds.items():
+        for drive_db in DRIVES_DB:
+            for curve in range(len(CURVES)):
+                for clip in clips:
+                    bent, _ = saturation.simulate(
+                        clip.samples, clip.format, 1, drive_db=drive_db, curve=curve
+                    )
+                    stored = np.asarray(np.round(bent[0] * 32768) / 32768, np.float32)
+                    column = f"{name}, {drive_db:g} dB"
+                    pairs.append(Pair(column, clip.samples[0], stored, clip.format.sample_rate))
+    systems = [untouched(), ours(["saturation"]), ours(["clipping"], "wavemend, hard clipping alone")]
+    return Table(
+        "Soft clipping, whole sounds",
+        "Mean SDR, dB. Peaks driven so hard into a curve without memory, each sound into each of three: tanh, "
+        "arctan, tanh off its middle (tape); stored in 16 bits. wavemend finds the curve. No peer that can be "
+        "run undoes it.",
+        head(pairs),
+        rows(pairs, systems, _sdr, mean),
     )
 
 
@@ -91,6 +120,10 @@ def _named(pair: Pair, column: str) -> Pair:
 
 def _gain(pair: Pair, out: Array) -> list[float | None]:
     return [sdr(pair.clean, out) - sdr(pair.clean, pair.damaged)]
+
+
+def _sdr(pair: Pair, out: Array) -> list[float | None]:
+    return [sdr(pair.clean, out)]
 
 
 def clipped(clip: Clip, input_db: float) -> Pair:

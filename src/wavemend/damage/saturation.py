@@ -2,44 +2,76 @@
 
 Made by a curve without memory: tanh, arctan, or tanh about a working point off the middle, as of tape
 with a bias that is wrong, which gives even harmonics too.
+
+Found from the loudest frames of the whole recording: if there is a curve whose inverse empties their spectra,
+it was there. Sound that was equalised, mixed or coded after it was bent shows this less, or not at all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
+
 import numpy as np
 import numpy.typing as npt
 
+from wavemend.core.bending import Bending, Bent, Curve, search, telling
+from wavemend.core.blocks import Grid, Window
 from wavemend.core.params import Param
 from wavemend.core.types import Finding, Format, Region, Samples
 from wavemend.damage import Damage, Drawn
 
 CURVES = ("tanh", "arctan", "tape")
 TAPE_BIAS = 0.35
-SEVERE_DB = 24.0
+SEVERE_DB = 20.0  # of the highest peak held down
+AS_TANH, AS_ARCTAN = (2.0, 1.0), (1.844, 2.14)  # knee and hardness; arctan is met to 1 %
+
+FRAME_S = 0.043
+KEPT, LOOKED_AT = (
+    256,
+    80,
+)  # frames of the whole recording, the loudest of as many stretches; of these for a search
+LEAST = 0.01  # of full scale: what is quieter is not looked at
+LEAST_GAIN_DB, SURE_DB = 0.02, 0.15  # emptier spectra, mean over frames
+LEAST_SHARE, SURE_SHARE = 0.5, 0.85  # of frames that get emptier
+LEAST_HELD_DB = -1.0  # a curve that does not treat both sides alike may raise the highest peak a little
+LEAST_PART_S = 20.0  # a part of the recording that is searched by itself
+UNBENT_DB = 0.7  # frames that get so much fuller, on average, were not bent
 
 
 def draw(format: Format, samples: int, rng: np.random.Generator, *, drive_db: float, curve: int) -> Drawn:
-    """The curve, drawn where none is asked for."""
+    """The curve, drawn where none is asked for. `settle` tells it by the sound."""
     chosen = CURVES[int(rng.integers(len(CURVES))) if curve < 0 else curve]
-    finding = Finding(
-        "saturation",
-        Region(0, max(samples, 1)),
-        severity=float(np.clip(drive_db / SEVERE_DB, 0.0, 1.0)),
-        confidence=1.0,
-        measures={"drive_db": drive_db},
-    )
-    return {"drive_db": drive_db, "curve": chosen, "findings": (finding,) if samples and drive_db > 0 else ()}
+    return {"drive_db": drive_db, "curve": chosen, "findings": ()}
+
+
+def settle(samples: Samples, format: Format, drawn: Drawn) -> Drawn:
+    """The draw with the truth about it: which curve bent this sound, and how far its peaks were held down."""
+    scale = _scale(samples, drawn)
+    if not scale:
+        return drawn
+    bias = np.tanh(TAPE_BIAS) if drawn["curve"] == "tape" else 0.0
+    shape = AS_ARCTAN if drawn["curve"] == "arctan" else AS_TANH
+    asymptote = (np.pi / 2 if drawn["curve"] == "arctan" else 1 / (1 - bias**2)) / scale
+    truth = Curve(float(asymptote), float(bias), *shape)
+    loudest = [float(np.abs(x).max(initial=0.0)) for x in (samples, apply(samples, format, drawn))]
+    held_db = 20 * np.log10(loudest[0] / loudest[1])
+    return {**drawn, "findings": (_finding(Region(0, samples.shape[1]), truth, float(held_db), 1.0),)}
 
 
 def apply(samples: Samples, format: Format, drawn: Drawn) -> Samples:
     """The curve, its slope at zero kept: quiet sound stays, the highest peak is driven by drive_db."""
-    peak = float(np.abs(samples).max(initial=0.0))
-    if not peak or drawn["drive_db"] <= 0:
+    scale = _scale(samples, drawn)
+    if not scale:
         return samples.copy()
+    return np.asarray(_bent(samples.astype(np.float64) * scale, drawn["curve"]) / scale, np.float32)
+
+
+def _scale(samples: Samples, drawn: Drawn) -> float:
+    """What the sound is multiplied by on its way into the curve; 0 where nothing is bent."""
+    peak = float(np.abs(samples).max(initial=0.0))
     # at 0 dB the curve is not reached at all, at 6 dB the peak lies where it has bent by a quarter
-    scale = (10 ** (drawn["drive_db"] / 20) - 1) / peak
-    bent = _bent(samples.astype(np.float64) * scale, drawn["curve"]) / scale
-    return np.asarray(bent, np.float32)
+    return float(10 ** (drawn["drive_db"] / 20) - 1) / peak if peak and drawn["drive_db"] > 0 else 0.0
 
 
 def _bent(x: npt.NDArray[np.float64], curve: str) -> npt.NDArray[np.float64]:
@@ -49,6 +81,148 @@ def _bent(x: npt.NDArray[np.float64], curve: str) -> npt.NDArray[np.float64]:
         return np.arctan(x)
     offset = np.tanh(TAPE_BIAS)
     return np.asarray((np.tanh(x + TAPE_BIAS) - offset) / (1 - offset**2))
+
+
+class SaturationDetector:
+    """Keeps the loudest frame of each stretch, channel by channel; the stretches get longer as it goes on."""
+
+    def __init__(self, format: Format) -> None:
+        self._half = int(2 ** max(5, round(np.log2(FRAME_S * format.sample_rate)) - 1))
+        self._rate, half = format.sample_rate, self._half
+        self._grid = Grid(format.channels, hop=32 * half, left=half // 2, right=half // 2)
+        self._kept = np.zeros((format.channels, KEPT, 2 * half), np.float32)
+        self._peaks = np.zeros((format.channels, KEPT))
+        self._frames_each = 1
+
+    def push(self, block: Samples) -> None:
+        for window in self._grid.push(block):
+            self._look(window)
+
+    def finish(self) -> Sequence[Finding]:
+        for window in self._grid.flush():
+            self._look(window)
+        found = [one for channel in range(len(self._kept)) for one in self._bent(channel)]
+        return sorted(found, key=lambda f: f.region.start)
+
+    def _look(self, window: Window) -> None:
+        """Each sample lies in the middle of one frame, by whose peak there the frame is judged."""
+        half, given = self._half, window.samples
+        count = -(-window.length // half)
+        frames = np.zeros((len(given), (count + 1) * half), np.float32)
+        before = half // 2 - window.lead  # of the recording's begin
+        part = given[:, : (count + 1) * half - before]
+        frames[:, before : before + part.shape[1]] = part
+        middles = frames[:, half // 2 : half // 2 + count * half].reshape(len(given), count, half)
+        peaks = np.abs(middles).max(axis=2)
+        # a recording that breaks off fills the spectrum by itself
+        whole = (np.arange(count) + 2) * half <= before + given.shape[1]
+        whole[: before > 0] = False
+        peaks[:, ~whole] = 0
+        for k in range(count):
+            stretch = (window.start // half + k) // self._frames_each
+            while stretch >= KEPT:
+                self._widen()
+                stretch //= 2
+            for channel in np.flatnonzero(peaks[:, k] > self._peaks[:, stretch]):
+                self._peaks[channel, stretch] = peaks[channel, k]
+                self._kept[channel, stretch] = frames[channel, k * half : (k + 2) * half]
+
+    def _widen(self) -> None:
+        """Two stretches become one, which keeps the louder frame of the two."""
+        self._frames_each *= 2
+        later = self._peaks[:, 1::2] > self._peaks[:, ::2]
+        for held, louder in ((self._peaks, later), (self._kept, later[:, :, np.newaxis])):
+            held[:, : KEPT // 2] = np.where(louder, held[:, 1::2], held[:, ::2])
+            held[:, KEPT // 2 :] = 0
+
+    def _bent(self, channel: int) -> list[Finding]:
+        """What bent the channel: all of it, or parts."""
+        loud = np.flatnonzero(self._peaks[channel] >= LEAST)
+        if not len(loud):
+            return []
+        return self._within(channel, loud[telling(self._kept[channel, loud], len(loud))], (True, True))
+
+    def _within(self, channel: int, at: npt.NDArray[np.intp], ends: tuple[bool, bool]) -> list[Finding]:
+        """What bent these stretches; `ends` says whether they are the first and the last of the recording."""
+        frames = self._kept[channel, at]
+        bent = _search(frames)
+        if bent is None:
+            middle = len(at) // 2
+            parts = [(at[:middle], (ends[0], False)), (at[middle:], (False, ends[1]))]
+            if min((self._seconds(part) for part, _ in parts), default=0.0) < LEAST_PART_S:
+                return []
+            return [found for part, sides in parts for found in self._within(channel, part, sides)]
+        first, last = _where(Bending(frames).gains(bent.curve))
+        outside = [(at[:first], (ends[0], False)), (at[last + 1 :], (False, ends[1]))]
+        found = [
+            one
+            for part, sides in outside
+            if self._seconds(part) >= LEAST_PART_S
+            for one in self._within(channel, part, sides)
+        ]
+        frames = frames[first : last + 1]
+        if len(frames) < len(at):
+            bent = _search(frames)
+        low, high = float(frames.min()), float(frames.max())
+        if bent is None or (held_db := _held_db(bent.curve, low, high)) < LEAST_HELD_DB:
+            return found
+        stretch = self._frames_each * self._half
+        start = 0 if ends[0] and not first else int(at[first]) * stretch
+        whole = ends[1] and last + 1 == len(at)
+        stop = self._grid.received if whole else int(at[last] + 1) * stretch
+        return [*found, _finding(Region(start, stop, (channel,)), bent.curve, held_db, _confidence(bent))]
+
+    def _seconds(self, at: npt.NDArray[np.intp]) -> float:
+        """From the first of these stretches to the last."""
+        return float(at[-1] - at[0]) * self._frames_each * self._half / self._rate if len(at) else 0.0
+
+
+def _held_db(curve: Curve, low: float, high: float) -> float:
+    """How far the curve held down the peaks of a sound that goes from `low` to `high` now."""
+    ends = np.clip([low, high], *curve.trusted())
+    return float(20 * np.log10(np.abs(curve.undo(ends)).max() / np.abs(ends).max()))
+
+
+def _search(frames: npt.NDArray[np.float32]) -> Bent | None:
+    """The curve over the loudest of these frames; None where too little speaks for it."""
+    bent = search(frames[telling(frames, LOOKED_AT)])
+    if bent is None or bent.gain_db > -LEAST_GAIN_DB or bent.share < LEAST_SHARE:
+        return None
+    return bent
+
+
+def _where(gains_db: npt.NDArray[np.float64]) -> tuple[int, int]:
+    """First and last of the neighbours that together gain the most; to both ends where these lose little."""
+    best, since, sum_db = (0.0, 0, 0), 0, 0.0
+    for k, gain in enumerate(gains_db):
+        if sum_db <= 0:
+            since, sum_db = k, 0.0
+        sum_db -= gain
+        best = max(best, (sum_db, since, k))
+    first, last = best[1:]
+    if first and gains_db[:first].mean() < UNBENT_DB:
+        first = 0
+    if last + 1 < len(gains_db) and gains_db[last + 1 :].mean() < UNBENT_DB:
+        last = len(gains_db) - 1
+    return first, last
+
+
+def _confidence(bent: Bent) -> float:
+    surely = (
+        min((-bent.gain_db - LEAST_GAIN_DB) / (SURE_DB - LEAST_GAIN_DB), 1.0),
+        min((bent.share - LEAST_SHARE) / (SURE_SHARE - LEAST_SHARE), 1.0),
+    )
+    return 0.6 + 0.39 * min(surely)
+
+
+def _finding(region: Region, curve: Curve, held_db: float, confidence: float) -> Finding:
+    return Finding(
+        "saturation",
+        region,
+        severity=float(np.clip(held_db / SEVERE_DB, 0.0, 1.0)),
+        confidence=confidence,
+        measures={"held_db": held_db, **asdict(curve)},
+    )
 
 
 DAMAGE = Damage(
@@ -64,5 +238,7 @@ DAMAGE = Damage(
     },
     draw=draw,
     apply=apply,
+    detector=SaturationDetector,
     doc=__doc__,
+    settle=settle,
 )

@@ -27,7 +27,7 @@ class Repair:
 
     `treats` names the kinds of damage. A `local` repair replaces the samples of
     each region; a `steady` one works through a region from end to end and is faded
-    in and out. `build(format, findings, options)` gives the stream that does it;
+    in and out, as is one that undoes a curve. `build(format, findings, options)` gives the stream;
     `open` adds what holds for all: options checked, no finding no change, nothing
     outside the regions, strength.
 
@@ -51,7 +51,7 @@ class Repair:
     build: Callable[[Format, Sequence[Finding], Options], Stream]
     doc: str
     fills: bool = False
-    takes: Literal["texture", "tones", "anything"] = "texture"
+    takes: Literal["texture", "tones", "distortion", "anything"] = "texture"
     min_confidence: float = 0.5
     min_severity: float = 0.0
     needs: tuple[str, ...] = ()
@@ -106,7 +106,9 @@ class Repair:
                     )
         if not treated or checked["strength"] == 0.0:
             return Passthrough(format)
-        fade = round(FADE_MS / 1000 * format.sample_rate) if self.scope == "steady" else 0
+        # a curve is undone over stretches whose edges are no places of their own
+        fades = self.scope == "steady" or self.takes == "distortion"
+        fade = round(FADE_MS / 1000 * format.sample_rate) if fades else 0
         return Confined(
             self.build(format, treated, checked),
             format,

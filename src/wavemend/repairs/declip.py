@@ -1,7 +1,7 @@
 """Raise peaks that were cut off flat.
 
 Use when: the waveform has flat tops, at full scale or below after a later gain.
-Not for:  peaks rounded by a limiter, tape or valves; nothing there is cut.
+Not for:  peaks rounded by tape, valves or a limiter; nothing there is cut. See `desaturate`.
 Method:   samples below the clip level keep their bits. The clipped ones are only ever moved
           outward, to where the sound is sparsest in time and frequency; lone tops of a few
           samples to where an autoregressive model of their surroundings expects them.
@@ -38,6 +38,10 @@ LONG_S, BRIEF_S = 0.371, 0.093
 VOICE_RATIO = 1.07  # a voice is so much sparser in brief windows than in long ones
 DENSE_SHARE = 0.1  # of samples clipped: below it one dictionary and fewer steps do
 FEWEST_STEPS = 0.5  # as a share of `iterations`
+
+ITERATIONS = Param(
+    500, 10, 2000, "", "effort: time grows with it, beyond the default little is gained", whole=True
+)
 
 LONE_COUNT, LONE_TOTAL = 6, 12  # clipped samples in a lone top; in all its surroundings
 LONE_JOIN_S, LONE_AROUND_S = 0.0015, 0.023
@@ -180,11 +184,7 @@ REPAIR = Repair(
     title="Restore clipped peaks",
     treats=("clipping",),
     scope="local",
-    own_params={
-        "iterations": Param(
-            500, 10, 2000, "", "effort: time grows with it, beyond the default little is gained", whole=True
-        )
-    },
+    own_params={"iterations": ITERATIONS},
     build=build,
     doc=__doc__,
     needs=("level_high", "level_low"),

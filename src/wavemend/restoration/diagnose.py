@@ -13,7 +13,7 @@ from wavemend.restoration.examine import Examiner, explained, learned
 
 HOLES, IMPULSES = ("dropouts", "silence"), ("clicks", "crackle")
 LIKELY = 0.5
-TOPS_DB = 10.0  # over the local level: tops that were cut lie lower
+TOPS_DB = 10.0  # over the local level: tops that were cut or rounded lie lower
 EDGE_MS, SHORT_MS = 0.5, 10.0  # what is found so near to a hole, and is so short, is its edge
 
 
@@ -50,15 +50,18 @@ def opened(kinds: Collection[str], format: Format) -> list[Detector]:
 def settled(found: Sequence[Finding], format: Format) -> tuple[Finding, ...]:
     """What detectors found, each for itself, in order; without what another finding explains.
 
-    Clicks may be the edges of holes, the corners of tops that were cut, or the larger ones of a passage of
-    crackle, and noise of the surroundings what `explained` says.
+    Clicks may be the edges of holes, the corners of tops that were cut or rounded, or the larger ones of a
+    passage of crackle; flat tops the ends of a curve that bent all; and noise of the surroundings what
+    `explained` says.
     """
-    holes, crackle, cut = (
+    holes, crackle, cut, bent = (
         [f.region for f in found if f.damage in kinds and f.confidence >= LIKELY]
-        for kinds in (HOLES, ("crackle",), ("clipping",))
+        for kinds in (HOLES, ("crackle",), ("clipping", "saturation"), ("saturation",))
     )
 
     def stays(finding: Finding) -> bool:
+        if finding.damage == "clipping":
+            return not _is_within(finding.region, bent, format)
         if finding.damage not in IMPULSES:
             return True
         if SHORT in finding.measures and _is_within(finding.region, crackle, format):
@@ -82,7 +85,7 @@ def _is_edge(region: Region, holes: Sequence[Region], format: Format) -> bool:
 
 
 def _is_corner(finding: Finding, cut: Sequence[Region], format: Format) -> bool:
-    """Whether a click lies where tops were cut and does not rise above them."""
+    """Whether a click lies where tops were cut or rounded and does not rise above them."""
     peak_db, region = finding.measures.get("peak_db"), finding.region
     if finding.damage != "clicks" or not isinstance(peak_db, int | float) or peak_db >= TOPS_DB:
         return False

@@ -11,6 +11,7 @@ steady repairs, in windows of one second: the share of the energy of wanted time
 local repairs, in each changed run of samples: no louder than 12 dB above the loudest of what
     was there and what surrounds it; no rougher (second difference) than what was there or
     9 dB above the surroundings. A run that breaks a bound is given back as it was.
+repairs that undo a curve, in windows of one second: spectra must not get fuller.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from wavemend.core.blocks import Grid, Queue, Window
 from wavemend.core.types import Format, Samples, Verdict
 from wavemend.engine.stream import Passthrough, Stream
 from wavemend.repairs import Repair
+from wavemend.restoration.judge_curve import CurveJudge
 from wavemend.restoration.judge_local import LocalJudge
 from wavemend.restoration.judge_steady import SteadyJudge
 from wavemend.restoration.judges import Judge
@@ -77,11 +79,16 @@ class Guarded:
 
 
 def guarded(inner: Stream, step: int, repair: Repair, format: Format) -> Stream:
-    """A step's stream under the judge that its scope asks for.
+    """A step's stream under the judge that it asks for.
 
     There is nothing to guard where nothing is done, or where somebody asked for anything to be taken.
     """
     if isinstance(inner, Passthrough) or repair.takes == "anything":
         return inner
-    judge: Judge = LocalJudge(step, format) if repair.scope == "local" else SteadyJudge(step, repair, format)
-    return Guarded(inner, judge, format)
+    return Guarded(inner, _judge(step, repair, format), format)
+
+
+def _judge(step: int, repair: Repair, format: Format) -> Judge:
+    if repair.takes == "distortion":
+        return CurveJudge(step, format)
+    return LocalJudge(step, format) if repair.scope == "local" else SteadyJudge(step, repair, format)

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
 
-from wavemend.core.blocks import Window
-from wavemend.core.types import Action, Format, Region, Samples, Verdict
+from wavemend.core.types import Action, Format, Samples
 from wavemend.repairs import Repair
-from wavemend.restoration.judges import Floats
+from wavemend.restoration.judges import Floats, GlidingJudge
 
 CUT_BOUND = 0.03  # share of wanted energy that may be cut by more than 3 dB
 HIGH_BAND_BOUND_DB = -2.0
@@ -35,11 +34,12 @@ class Heard:
     wanted: npt.NDArray[np.bool_]
 
 
-class SteadyJudge:
+class SteadyJudge(GlidingJudge[Heard]):
     """Bounds on wanted time-frequency cells, window by window."""
 
     def __init__(self, step: int, repair: Repair, format: Format) -> None:
-        self._step, self._format, self._takes = step, format, repair.takes
+        super().__init__(step)
+        self._takes = repair.takes
         # standing tones need spectra that tell harmonics of 50 Hz apart
         seconds = 0.17 if repair.takes == "tones" else 0.043
         self._n_fft = 2 ** max(7, round(np.log2(format.sample_rate * seconds)))
@@ -49,30 +49,8 @@ class SteadyJudge:
         self._bands = _third_octaves(self._n_fft // 2 + 1)
         self._floors: deque[Floats] = deque(maxlen=4 if repair.takes == "tones" else 10)
         self._energies: deque[float] = deque(maxlen=10)
-        self._next: tuple[float, dict[str, float]] | None = None
-        self._share: float | None = None
-        self._rows: list[tuple[int, int, float, dict[str, float]]] = []
 
-    def judge(self, dry: Window, wet: Samples) -> Floats:
-        lead, length = dry.lead, dry.length
-        ahead = dry.samples[:, lead + length :]
-        heard = None if self._next else self._hear(dry.chunk, wet[:, lead : lead + length])
-        heard_next = self._hear(ahead, wet[:, lead + length :]) if ahead.shape[1] else None
-        here, measures = self._next or self._decide(heard)
-        self._next = self._decide(heard_next) if ahead.shape[1] else None
-        before = here if self._share is None else self._share
-        after = self._next[0] if self._next else here
-        self._share = here
-        self._rows.append((dry.start, dry.start + length, here, measures))
-        if before == here == after:
-            return np.full(1, here)
-        # from the mean of neighbours at each edge to the window's own share in its middle
-        at = (np.arange(length) + 0.5) / length
-        return np.asarray(
-            np.interp(at, (0.0, 0.5, 1.0), (min(before, here), here, min(here, after))), np.float64
-        )
-
-    def _hear(self, dry: Samples, wet: Samples) -> Heard | None:
+    def hear(self, dry: Samples, wet: Samples) -> Heard | None:
         """The spectra of a window and its wanted cells; None where there is nothing to judge."""
         if np.array_equal(dry, wet) or dry.shape[1] < self._n_fft:
             return None
@@ -82,7 +60,7 @@ class SteadyJudge:
         self._energies.append(float(power[wanted].sum()))
         return Heard(before, after, power, wanted)
 
-    def _decide(self, heard: Heard | None) -> tuple[float, dict[str, float]]:
+    def decide(self, heard: Heard | None) -> tuple[float, dict[str, float]]:
         """The share that stays within the bounds, and what was measured at all of it."""
         usual = float(np.mean(self._energies)) if self._energies else 0.0
         if heard is None or usual == 0.0:
@@ -124,31 +102,18 @@ class SteadyJudge:
             floor = np.exp(np.interp(np.log(np.arange(len(floor)) + 0.5), centres, levels))
         return np.asarray(floor + 1e-12 * self._n_fft)
 
-    def verdicts(self) -> list[Verdict]:
-        merged: list[Verdict] = []
-        for start, stop, share, measures in self._rows:
-            if not measures:
-                continue
-            action: Action = "keep" if share == 1.0 else "blend" if share else "revert"
-            last = merged[-1] if merged else None
-            if (
-                last
-                and last.action == action
-                and last.region.stop == start
-                and last.measures["share"] == share
-            ):
-                worst = {k: _worse(k, v, last.measures[k]) for k, v in measures.items()}
-                merged[-1] = Verdict(
-                    self._step, Region(last.region.start, stop), action, {**worst, "share": share}, ""
-                )
-            else:
-                merged.append(
-                    Verdict(self._step, Region(start, stop), action, {**measures, "share": share}, "")
-                )
-        return [
-            Verdict(v.step, v.region, v.action, v.measures, _steady_reason(v.action, v.measures))
-            for v in merged
-        ]
+    def worse(self, name: str, a: float, b: float) -> float:
+        return max(a, b) if name == "cut_share" else min(a, b)
+
+    def reason(self, action: Action, measures: Mapping[str, float]) -> str:
+        did = (
+            f"at most {measures['cut_share']:.1%} of the wanted energy cut, "
+            f"high band {measures['high_band_db']:+.1f} dB, onsets {measures['onsets_db']:+.1f} dB"
+        )
+        if action == "keep":
+            return f"within bounds: {did}"
+        given = f"{measures['share']:.0%} of it applied" if action == "blend" else "given back untouched"
+        return f"in full it would have crossed a bound ({did}); {given}"
 
 
 def _lowest(values: Floats, share: float, axis: int) -> Floats:
@@ -191,18 +156,3 @@ def measures_of(
     pause = float(before[wanted].sum()) < 0.05 * usual
     onsets = 0.0 if pause or flux_before < 1e-9 else 20 * np.log10((flux_after + 1e-12) / flux_before)
     return {"cut_share": cut / total, "high_band_db": float(high_band), "onsets_db": float(onsets)}
-
-
-def _worse(name: str, a: float, b: float) -> float:
-    return max(a, b) if name == "cut_share" else min(a, b)
-
-
-def _steady_reason(action: Action, m: Mapping[str, float]) -> str:
-    did = (
-        f"at most {m['cut_share']:.1%} of the wanted energy cut, "
-        f"high band {m['high_band_db']:+.1f} dB, onsets {m['onsets_db']:+.1f} dB"
-    )
-    if action == "keep":
-        return f"within bounds: {did}"
-    given = f"{m['share']:.0%} of it applied" if action == "blend" else "given back untouched"
-    return f"in full it would have crossed a bound ({did}); {given}"

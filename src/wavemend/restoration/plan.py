@@ -24,9 +24,9 @@ from wavemend.damage import damages
 from wavemend.errors import InputError, PlanError
 from wavemend.repairs import STRENGTH, Repair, repairs
 
-ORDER = ("declip", "declick", "decrackle", "fill", "dc", "dehum", "denoise", "voice")
+ORDER = ("declip", "desaturate", "declick", "decrackle", "fill", "dc", "dehum", "denoise", "voice")
 """Places first, then what lies under everything: a click spoils the tracking of hum and noise,
-and the exact clip level is lost once anything else has moved the samples."""
+and the exact clip level, or curve, is lost once anything else has moved the samples."""
 
 PLAN_VERSION = 1
 
