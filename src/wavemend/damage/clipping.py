@@ -5,7 +5,8 @@ within the quantisation, while the samples beside them lie well below and rise t
 level as if they would pass it. A rounded peak falls off slowly at first, so coarse
 quantisation alone cannot make such a run; and only clipping makes many at one level with
 nothing above it. Plateaus at other levels, and sound that spends most of its time at its
-extremes, speak for a synthesiser.
+extremes, speak for a synthesiser. Where none is found, tops are looked for that were cut, then coded
+as MP3, AAC or Vorbis: see `core.tops`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from wavemend.core.blocks import Grid, Window
 from wavemend.core.params import Param
+from wavemend.core.tops import Stretch, TopsFinder
 from wavemend.core.types import Finding, Format, Region, Samples, merge_spans, runs
 from wavemend.damage import Damage, Drawn
 
@@ -33,6 +35,7 @@ STEEP = 3.0  # drop beside a cut top, as a multiple of what a rounded peak of th
 
 SAME_LEVEL = 1e-3  # as a share of the level
 MIN_CONFIDENCE = 0.3
+FEW_TOPS = 3  # of three equal samples and more, by chance
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.int_]
@@ -148,6 +151,7 @@ class ClippingDetector:
         self._block = max(16, round(JOIN_MS / 1000 * format.sample_rate))
         self._grid = Grid(format.channels, hop=20 * self._block, left=self._block, right=self._block)
         self._levels: list[tuple[list[_Level], list[_Level]]] = [([], []) for _ in range(format.channels)]
+        self._coded = TopsFinder(format)
 
     def push(self, block: Samples) -> None:
         for window in self._grid.push(block):
@@ -156,9 +160,10 @@ class ClippingDetector:
     def finish(self) -> Sequence[Finding]:
         for window in self._grid.flush():
             self._look(window)
-        return _findings(self._levels, self._block)
+        return _findings(self._levels, self._block, self._coded.finish())
 
     def _look(self, window: Window) -> None:
+        self._coded.look(window)
         size, given = self._block, window.samples
         count = -(-given.shape[1] // size)
         x = np.zeros((len(given), count * size), np.float32)
@@ -315,7 +320,9 @@ class _Span(NamedTuple):
         )
 
 
-def _findings(levels: list[tuple[list[_Level], list[_Level]]], gap: int) -> list[Finding]:
+def _findings(
+    levels: list[tuple[list[_Level], list[_Level]]], gap: int, coded: Sequence[Stretch]
+) -> list[Finding]:
     findings = []
     for channel, sides in enumerate(levels):
         spans: list[_Span] = []
@@ -327,6 +334,9 @@ def _findings(levels: list[tuple[list[_Level], list[_Level]]], gap: int) -> list
                 for s in level.stretches:
                     high, low = (UNREACHED, -s.level) if side else (s.level, -UNREACHED)
                     spans.append(_Span(s.start, s.stop, high, low, s.samples, s.tops, confidence))
+        # a coder leaves no two samples equal: what has tops that are was not coded
+        if sum(level.long for side in sides for level in side) < FEW_TOPS:
+            spans += [_span(stretch) for stretch in coded if stretch.channel == channel]
         spans.sort()
         merged: list[_Span] = []
         for span in spans:
@@ -341,6 +351,14 @@ def _findings(levels: list[tuple[list[_Level], list[_Level]]], gap: int) -> list
             for s in merged
         ]
     return sorted(findings, key=lambda f: f.region.start)
+
+
+def _span(stretch: Stretch) -> _Span:
+    """Of tops that were coded after they had been cut."""
+    level = stretch.level
+    high, low = (level.lowest, -UNREACHED) if stretch.side > 0 else (UNREACHED, -level.lowest)
+    samples = round(level.samples)
+    return _Span(stretch.start, stretch.stop, high, low, samples, level.tops, level.confidence)
 
 
 def _confidence(level: _Level) -> float:
