@@ -191,9 +191,10 @@ def search(frames: npt.NDArray[np.floating]) -> Bent | None:
         further, better = _descend(bending, told, step)
         if better < gain:
             told, gain, steepest = further, better, step
-    if not _is_inside(told):
-        return None
     curve = bending.curve(told, steepest)
+    low, high = curve.trusted()
+    if not (_is_inside(told) and low < 0 < high):
+        return None
     return Bent(curve, bending.gains(curve))
 
 

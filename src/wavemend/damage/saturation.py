@@ -10,7 +10,7 @@ it was there. Sound that was equalised, mixed or coded after it was bent shows t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -54,9 +54,9 @@ def settle(samples: Samples, format: Format, drawn: Drawn) -> Drawn:
     shape = AS_ARCTAN if drawn["curve"] == "arctan" else AS_TANH
     asymptote = (np.pi / 2 if drawn["curve"] == "arctan" else 1 / (1 - bias**2)) / scale
     truth = Curve(float(asymptote), float(bias), *shape)
-    loudest = [float(np.abs(x).max(initial=0.0)) for x in (samples, apply(samples, format, drawn))]
-    held_db = 20 * np.log10(loudest[0] / loudest[1])
-    return {**drawn, "findings": (_finding(Region(0, samples.shape[1]), truth, float(held_db), 1.0),)}
+    peak, now = (float(np.abs(x).max(initial=0.0)) for x in (samples, apply(samples, format, drawn)))
+    held_db = float(20 * np.log10(peak / now))
+    return {**drawn, "findings": (_finding(Region(0, samples.shape[1]), truth, peak, held_db, 1.0),)}
 
 
 def apply(samples: Samples, format: Format, drawn: Drawn) -> Samples:
@@ -102,7 +102,7 @@ class SaturationDetector:
         for window in self._grid.flush():
             self._look(window)
         found = [one for channel in range(len(self._kept)) for one in self._bent(channel)]
-        return sorted(found, key=lambda f: f.region.start)
+        return sorted(_fitted(found, len(self._kept), self._grid.received), key=lambda f: f.region.start)
 
     def _look(self, window: Window) -> None:
         """Each sample lies in the middle of one frame, by whose peak there the frame is judged."""
@@ -163,24 +163,38 @@ class SaturationDetector:
         frames = frames[first : last + 1]
         if len(frames) < len(at):
             bent = _search(frames)
-        low, high = float(frames.min()), float(frames.max())
-        if bent is None or (held_db := _held_db(bent.curve, low, high)) < LEAST_HELD_DB:
+        if bent is None:
+            return found
+        low, high = np.clip([frames.min(), frames.max()], *bent.curve.trusted())
+        peak = _peak(bent.curve, low, high)
+        held_db = float(20 * np.log10(peak / max(-low, high)))
+        if held_db < LEAST_HELD_DB:
             return found
         stretch = self._frames_each * self._half
         start = 0 if ends[0] and not first else int(at[first]) * stretch
         whole = ends[1] and last + 1 == len(at)
         stop = self._grid.received if whole else int(at[last] + 1) * stretch
-        return [*found, _finding(Region(start, stop, (channel,)), bent.curve, held_db, _confidence(bent))]
+        region = Region(start, stop, (channel,))
+        return [*found, _finding(region, bent.curve, peak, held_db, _confidence(bent))]
 
     def _seconds(self, at: npt.NDArray[np.intp]) -> float:
         """From the first of these stretches to the last."""
         return float(at[-1] - at[0]) * self._frames_each * self._half / self._rate if len(at) else 0.0
 
 
-def _held_db(curve: Curve, low: float, high: float) -> float:
-    """How far the curve held down the peaks of a sound that goes from `low` to `high` now."""
-    ends = np.clip([low, high], *curve.trusted())
-    return float(20 * np.log10(np.abs(curve.undo(ends)).max() / np.abs(ends).max()))
+def _fitted(found: Sequence[Finding], channels: int, samples: int) -> list[Finding]:
+    """Where all of the recording was bent, with the gain at which its peaks fit below full scale again."""
+    whole = {f.region.channels for f in found if (f.region.start, f.region.stop) == (0, samples)}
+    if len(whole) < channels:
+        return list(found)
+    highest = max(peak for f in found if isinstance(peak := f.measures["peak"], float))
+    gain_db = min(-20 * np.log10(highest), 0.0)
+    return [replace(f, measures={**f.measures, "gain_db": float(gain_db)}) for f in found]
+
+
+def _peak(curve: Curve, low: float, high: float) -> float:
+    """The highest peak before, of a sound that goes from `low` to `high` now."""
+    return float(np.abs(curve.undo(np.array([low, high]))).max())
 
 
 def _search(frames: npt.NDArray[np.float32]) -> Bent | None:
@@ -215,13 +229,13 @@ def _confidence(bent: Bent) -> float:
     return 0.6 + 0.39 * min(surely)
 
 
-def _finding(region: Region, curve: Curve, held_db: float, confidence: float) -> Finding:
+def _finding(region: Region, curve: Curve, peak: float, held_db: float, confidence: float) -> Finding:
     return Finding(
         "saturation",
         region,
         severity=float(np.clip(held_db / SEVERE_DB, 0.0, 1.0)),
         confidence=confidence,
-        measures={"held_db": held_db, **asdict(curve)},
+        measures={"peak": peak, "held_db": held_db, **asdict(curve)},
     )
 
 

@@ -7,8 +7,8 @@ Method:   the diagnosis tells the curve that bent the sound from the partials th
           each sample back by itself: nothing is smoothed, and quiet sound stays as it is. Peaks that were
           bent so far that they lie all but at one level are restored as cut ones.
 
-What comes out is up to 20 dB higher at its peaks and may pass full scale. Floats keep it; a file of integers
-needs a gain below 1, or its peaks are cut when it is written.
+What comes out is up to 20 dB higher at its peaks. Where all of the recording was bent and they would pass
+full scale, the whole is turned down by as much (`--level keep` leaves it, for files that hold floats).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from wavemend.core.bending import Curve
 from wavemend.core.blocks import Window
-from wavemend.core.params import Options
+from wavemend.core.params import Choice, Options
 from wavemend.core.types import Finding, Format, Samples
 from wavemend.engine.stream import Chain, Chunked, Stream
 from wavemend.repairs import Repair
@@ -29,6 +29,7 @@ from wavemend.repairs.declip import ITERATIONS, Declipper
 
 NAMES = tuple(field.name for field in fields(Curve))
 CHUNK = 16_384
+FIT, KEEP = "fit", "keep"
 HEIGHT = 0.9999  # of the highest level that is trusted: at or above it a peak counts as cut
 
 
@@ -62,6 +63,21 @@ def _put_back(given: Samples, curve: Curve) -> npt.NDArray[np.float64]:
     return back
 
 
+class Gain:
+    """The same, turned down."""
+
+    latency = 0
+
+    def __init__(self, format: Format, gain_db: float) -> None:
+        self._channels, self._gain = format.channels, np.float32(10 ** (gain_db / 20))
+
+    def push(self, block: Samples) -> Samples:
+        return block * self._gain
+
+    def flush(self) -> Samples:
+        return np.zeros((self._channels, 0), np.float32)
+
+
 def curve_of(finding: Finding) -> Curve:
     """The curve that a finding tells of."""
     told = {name: value for name, value in finding.measures.items() if name in NAMES}
@@ -78,7 +94,11 @@ def levels(finding: Finding) -> Finding:
 def build(format: Format, findings: Sequence[Finding], options: Options) -> Stream:
     """The way back, then the peaks of which it says no more than that they were high."""
     cut = Declipper(format, [levels(finding) for finding in findings], int(options["iterations"]))
-    return Chain(format, (Unbender(format, findings), cut))
+    streams: list[Stream] = [Unbender(format, findings), cut]
+    gains_db = [g for f in findings if isinstance(g := f.measures.get("gain_db", 0.0), int | float)]
+    if options["level"] == FIT and min(gains_db, default=0.0) < 0:
+        streams.append(Gain(format, min(gains_db)))
+    return Chain(format, streams)
 
 
 REPAIR = Repair(
@@ -86,7 +106,14 @@ REPAIR = Repair(
     title="Undo soft clipping",
     treats=("saturation",),
     scope="local",
-    own_params={"iterations": ITERATIONS},
+    own_params={
+        "level": Choice(
+            FIT,
+            (FIT, KEEP),
+            "fit: peaks that would pass full scale turn a whole recording down; keep: nothing is turned down",
+        ),
+        "iterations": ITERATIONS,
+    },
     build=build,
     doc=__doc__,
     takes="distortion",
