@@ -23,7 +23,7 @@ from wavemend.damage import Damage, Drawn
 
 CURVES = ("tanh", "arctan", "tape")
 TAPE_BIAS = 0.35
-SEVERE_DB = 20.0  # of the highest peak held down
+SLIGHT_DB = -40.0  # what was made or taken, re the sound
 AS_TANH, AS_ARCTAN = (2.0, 1.0), (1.844, 2.14)  # knee and hardness; arctan is met to 1 %
 
 FRAME_S = 0.043
@@ -54,9 +54,8 @@ def settle(samples: Samples, format: Format, drawn: Drawn) -> Drawn:
     shape = AS_ARCTAN if drawn["curve"] == "arctan" else AS_TANH
     asymptote = (np.pi / 2 if drawn["curve"] == "arctan" else 1 / (1 - bias**2)) / scale
     truth = Curve(float(asymptote), float(bias), *shape)
-    peak, now = (float(np.abs(x).max(initial=0.0)) for x in (samples, apply(samples, format, drawn)))
-    held_db = float(20 * np.log10(peak / now))
-    return {**drawn, "findings": (_finding(Region(0, samples.shape[1]), truth, peak, held_db, 1.0),)}
+    bent = apply(samples, format, drawn)
+    return {**drawn, "findings": (_finding(Region(0, samples.shape[1]), truth, samples, bent, 1.0),)}
 
 
 def apply(samples: Samples, format: Format, drawn: Drawn) -> Samples:
@@ -165,17 +164,16 @@ class SaturationDetector:
             bent = _search(frames)
         if bent is None:
             return found
-        low, high = np.clip([frames.min(), frames.max()], *bent.curve.trusted())
-        peak = _peak(bent.curve, low, high)
-        held_db = float(20 * np.log10(peak / max(-low, high)))
-        if held_db < LEAST_HELD_DB:
+        told = np.clip(frames, *bent.curve.trusted())
+        before = bent.curve.undo(told)
+        if np.abs(before).max() < np.abs(told).max() * 10 ** (LEAST_HELD_DB / 20):
             return found
         stretch = self._frames_each * self._half
         start = 0 if ends[0] and not first else int(at[first]) * stretch
         whole = ends[1] and last + 1 == len(at)
         stop = self._grid.received if whole else int(at[last] + 1) * stretch
         region = Region(start, stop, (channel,))
-        return [*found, _finding(region, bent.curve, peak, held_db, _confidence(bent))]
+        return [*found, _finding(region, bent.curve, before, told, _confidence(bent))]
 
     def _seconds(self, at: npt.NDArray[np.intp]) -> float:
         """From the first of these stretches to the last."""
@@ -190,11 +188,6 @@ def _fitted(found: Sequence[Finding], channels: int, samples: int) -> list[Findi
     highest = max(peak for f in found if isinstance(peak := f.measures["peak"], float))
     gain_db = min(-20 * np.log10(highest), 0.0)
     return [replace(f, measures={**f.measures, "gain_db": float(gain_db)}) for f in found]
-
-
-def _peak(curve: Curve, low: float, high: float) -> float:
-    """The highest peak before, of a sound that goes from `low` to `high` now."""
-    return float(np.abs(curve.undo(np.array([low, high]))).max())
 
 
 def _search(frames: npt.NDArray[np.float32]) -> Bent | None:
@@ -229,13 +222,29 @@ def _confidence(bent: Bent) -> float:
     return 0.6 + 0.39 * min(surely)
 
 
-def _finding(region: Region, curve: Curve, peak: float, held_db: float, confidence: float) -> Finding:
+def _finding(
+    region: Region,
+    curve: Curve,
+    before: npt.NDArray[np.floating],
+    after: npt.NDArray[np.floating],
+    confidence: float,
+) -> Finding:
+    """From the sound before it was bent and after, of the same shape: where it was bent most, if not all."""
+    energy = float(np.square(before, dtype=np.float64).sum()) + 1e-30
+    change = float(np.square(before - after, dtype=np.float64).sum()) + 1e-30
+    distortion_db = 10 * np.log10(change / energy)
+    peak, now = (float(np.abs(x).max(initial=0.0)) for x in (before, after))
     return Finding(
         "saturation",
         region,
-        severity=float(np.clip(held_db / SEVERE_DB, 0.0, 1.0)),
+        severity=float(np.clip(1 - distortion_db / SLIGHT_DB, 0.0, 1.0)),
         confidence=confidence,
-        measures={"peak": peak, "held_db": held_db, **asdict(curve)},
+        measures={
+            "distortion_db": float(distortion_db),
+            "peak": peak,
+            "held_db": float(20 * np.log10((peak + 1e-30) / (now + 1e-30))),
+            **asdict(curve),
+        },
     )
 
 
