@@ -219,7 +219,7 @@ def _confidence(bent: Bent) -> float:
         min((-bent.gain_db - LEAST_GAIN_DB) / (SURE_DB - LEAST_GAIN_DB), 1.0),
         min((bent.share - LEAST_SHARE) / (SURE_SHARE - LEAST_SHARE), 1.0),
     )
-    return 0.6 + 0.39 * min(surely)
+    return 0.4 + 0.59 * min(surely)
 
 
 def _finding(
