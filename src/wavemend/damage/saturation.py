@@ -27,10 +27,8 @@ SLIGHT_DB = -40.0  # what was made or taken, re the sound
 AS_TANH, AS_ARCTAN = (2.0, 1.0), (1.844, 2.14)  # knee and hardness; arctan is met to 1 %
 
 FRAME_S = 0.043
-KEPT, LOOKED_AT = (
-    256,
-    80,
-)  # frames of the whole recording, the loudest of as many stretches; of these for a search
+KEPT = 256  # frames of a recording, the loudest of as many stretches
+LOOKED_AT = 80  # of these, for a search
 LEAST = 0.01  # of full scale: what is quieter is not looked at
 LEAST_GAIN_DB, SURE_DB = 0.02, 0.15  # emptier spectra, mean over frames
 LEAST_SHARE, SURE_SHARE = 0.5, 0.85  # of frames that get emptier
@@ -46,7 +44,7 @@ def draw(format: Format, samples: int, rng: np.random.Generator, *, drive_db: fl
 
 
 def settle(samples: Samples, format: Format, drawn: Drawn) -> Drawn:
-    """The draw with the truth about it: which curve bent this sound, and how far its peaks were held down."""
+    """The draw with the truth about it: which curve bent this sound, and what that changed."""
     scale = _scale(samples, drawn)
     if not scale:
         return drawn
