@@ -28,6 +28,7 @@ from bench.tasks import (  # noqa: E402
     harm,
     hum,
     real_clicks,
+    soft_clipping,
     speed,
 )
 
@@ -36,6 +37,7 @@ TASKS = {
     "clicks": clicks.run,
     "real-clicks": real_clicks.run,
     "declip": declip.run,
+    "soft-clipping": soft_clipping.run,
     "hum": hum.run,
     "denoise-speech": denoise.speech,
     "denoise-real": denoise.real,
