@@ -24,7 +24,7 @@ MP3_HZ = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 
 def run(material: Material, quick: bool) -> Section:
-    """Speech, music, and for soft clipping the excerpts of the declipping survey where the corpus has them."""
+    """Speech, music, and for soft clipping the excerpts of the declipping survey, where they are there."""
     count, seconds = (1, 4.0) if quick else (6, 6.0)
     sounds = {
         "SQAM": [c.mono() for c in material.benchmark("declipping2020", 1 if quick else 10)],
