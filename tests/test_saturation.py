@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from contract import music
+from test_declip import sdr_db
 from wavemend.core.bending import Bending, Curve, emptiness, search, telling
 from wavemend.core.types import Finding, Format, Region, Samples
 from wavemend.damage import damages
@@ -20,11 +21,6 @@ from wavemend.restoration.guard import guarded
 
 FORMAT = Format(44_100, 1)
 SECONDS = 4
-
-
-def sdr_db(x: Samples, y: Samples) -> float:
-    error = np.square(x.astype(np.float64) - y).sum()
-    return float(10 * np.log10(np.square(x, dtype=np.float64).sum() / error))
 
 
 def clean(seed: int = 1) -> Samples:

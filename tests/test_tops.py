@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract import music
+from test_declip import sdr_db
 from wavemend.core.tops import SIDE, Piles, half_waves
 from wavemend.core.types import Finding, Format, Samples
 from wavemend.damage.clipping import DAMAGE, UNREACHED
@@ -34,11 +35,6 @@ def coded(x: Samples, format: Format = FORMAT, kind: str = "MP3") -> Samples:
 
 def clean(seconds: int = 6, seed: int = 1) -> Samples:
     return music(FORMAT, seconds * FORMAT.sample_rate, seed)
-
-
-def sdr_db(x: Samples, y: Samples) -> float:
-    error = np.square(x.astype(np.float64) - y).sum()
-    return float(10 * np.log10(np.square(x, dtype=np.float64).sum() / error))
 
 
 def likely(x: Samples, format: Format = FORMAT) -> list[Finding]:

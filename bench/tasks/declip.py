@@ -29,13 +29,7 @@ def run(material: Material, quick: bool) -> Section:
 
     Everyone runs on short cuts at two levels, for some need minutes for a whole clip; wavemend on all.
     """
-    count, seconds = (1, 4.0) if quick else (6, 6.0)
-    sounds = {
-        "SQAM": [c.mono() for c in material.benchmark("declipping2020", 2 if quick else 10)],
-        "speech": [c.mono() for c in material.clips("speech", count, seconds)],
-        "music": [c.mono() for c in material.clips("music", count, seconds)],
-    }
-    sounds = {name: clips for name, clips in sounds.items() if clips}
+    sounds = sounds_of(material, quick)
     short = [
         _named(clipped(cut, level), f"{name}, {level:g} dB")
         for name, clips in sounds.items()
@@ -77,6 +71,17 @@ def run(material: Material, quick: bool) -> Section:
     return Section(
         "declip", "Clipping", tables, {f"{name} clips": len(clips) for name, clips in sounds.items()}
     )
+
+
+def sounds_of(material: Material, quick: bool) -> dict[str, list[Clip]]:
+    """What is clipped: the survey's excerpts, speech, music; without what the corpus does not have."""
+    count, seconds = (1, 4.0) if quick else (6, 6.0)
+    sounds = {
+        "SQAM": [c.mono() for c in material.benchmark("declipping2020", 2 if quick else 10)],
+        "speech": [c.mono() for c in material.clips("speech", count, seconds)],
+        "music": [c.mono() for c in material.clips("music", count, seconds)],
+    }
+    return {name: clips for name, clips in sounds.items() if clips}
 
 
 def _middle(clip: Clip) -> Clip:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import soundfile
@@ -13,7 +14,7 @@ from bench.measure import sdr
 from bench.peers import ffmpeg
 from bench.report import Section, Table, mean
 from bench.systems import Array, ours, untouched
-from bench.tasks.declip import clipped
+from bench.tasks.declip import clipped, sounds_of
 from bench.tasks.pairs import Pair, head, rows
 from wavemend.damage import damages
 from wavemend.damage.saturation import CURVES
@@ -25,13 +26,7 @@ MP3_HZ = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 def run(material: Material, quick: bool) -> Section:
     """Speech, music, and for soft clipping the excerpts of the declipping survey, where they are there."""
-    count, seconds = (1, 4.0) if quick else (6, 6.0)
-    sounds = {
-        "SQAM": [c.mono() for c in material.benchmark("declipping2020", 1 if quick else 10)],
-        "speech": [c.mono() for c in material.clips("speech", count, seconds)],
-        "music": [c.mono() for c in material.clips("music", count, seconds)],
-    }
-    sounds = {name: clips for name, clips in sounds.items() if clips}
+    sounds = sounds_of(material, quick)
     tables = [_soft(sounds), _coded({role: sounds[role] for role in ("speech", "music")})]
     numbers = {f"{name} clips": len(clips) for name, clips in sounds.items()}
     return Section("soft-clipping", "Soft clipping, and clipping that was coded since", tables, numbers)
@@ -41,16 +36,12 @@ def _soft(sounds: dict[str, list[Clip]]) -> Table:
     """Soft clipping, in 16 bits as it would be in a file."""
     saturation = damages["saturation"]
     pairs = []
-    for name, clips in sounds.items():
-        for drive_db in DRIVES_DB:
-            for curve in range(len(CURVES)):
-                for clip in clips:
-                    bent, _ = saturation.simulate(
-                        clip.samples, clip.format, 1, drive_db=drive_db, curve=curve
-                    )
-                    stored = np.asarray(np.round(bent[0] * 32768) / 32768, np.float32)
-                    column = f"{name}, {drive_db:g} dB"
-                    pairs.append(Pair(column, clip.samples[0], stored, clip.format.sample_rate))
+    for name, drive_db, curve in product(sounds, DRIVES_DB, range(len(CURVES))):
+        for clip in sounds[name]:
+            bent, _ = saturation.simulate(clip.samples, clip.format, 1, drive_db=drive_db, curve=curve)
+            stored = np.asarray(np.round(bent[0] * 32768) / 32768, np.float32)
+            column = f"{name}, {drive_db:g} dB"
+            pairs.append(Pair(column, clip.samples[0], stored, clip.format.sample_rate))
     systems = [untouched(), ours(["saturation"]), ours(["clipping"], "wavemend, hard clipping alone")]
     return Table(
         "Soft clipping, whole sounds",
@@ -65,14 +56,12 @@ def _soft(sounds: dict[str, list[Clip]]) -> Table:
 def _coded(sounds: dict[str, list[Clip]]) -> Table:
     """Clipped, then coded: no two tops are equal any more."""
     pairs = []
-    for role, clips in sounds.items():
-        for level_db in CODED_DB:
-            for clip in clips:
+    for role, level_db in product(sounds, CODED_DB):
+        for clip in sounds[role]:
+            if clip.format.sample_rate in MP3_HZ:
                 pair = clipped(clip, level_db)
-                if pair.rate in MP3_HZ:
-                    stored = mp3(pair.damaged, pair.rate)
-                    column = f"{role}, {level_db:g} dB"
-                    pairs.append(replace(pair, column=column, damaged=stored, facts={}))
+                stored = mp3(pair.damaged, pair.rate)
+                pairs.append(replace(pair, column=f"{role}, {level_db:g} dB", damaged=stored, facts={}))
     return Table(
         "Clipped, then coded as MP3: SDR, dB",
         "Mean over whole clips. Hard clipping to the input SDR at the head, then MP3 as libsndfile makes it "

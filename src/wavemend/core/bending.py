@@ -16,6 +16,9 @@ from scipy import fft, optimize
 
 Floats = npt.NDArray[np.float64]
 
+FRAME_MS = 43.0  # that spectra are taken over, about
+PLACES = np.concatenate((np.linspace(0, 0.9, 600, endpoint=False), 1 - np.geomspace(0.1, 1e-7, 1200)))
+"""Where the table of a curve has its points: ever denser towards 1."""
 FLOOR = 1e-7  # of the mean cell: what is emptier, or noise, does not count
 LEVELS = 4096  # of the table by which frames are bent
 STEPS = (30.0, 300.0)  # steepest slopes, one search after the other: a steep curve leads away from afar
@@ -49,18 +52,16 @@ class Curve:
 
     def table(self) -> tuple[Floats, Floats]:
         """z from 0 on, (n,), and the sound before it was bent, over the asymptote, (n,)."""
-        z = _places()
-        with np.errstate(divide="ignore"):
-            slope = np.minimum((1 - z**self.knee) ** -self.hardness, self.steepest)
-        gained = np.diff(z) * (slope[1:] + slope[:-1]) / 2
+        slope = self._slope(PLACES)
+        gained = np.diff(PLACES) * (slope[1:] + slope[:-1]) / 2
         last = int(np.searchsorted(slope, self.steepest * 0.999))
         way = np.concatenate(([0.0], np.cumsum(gained)))
-        return z[: last + 1], way[: last + 1]
+        return PLACES[: last + 1], way[: last + 1]
 
     def undo(self, bent: npt.NDArray[np.floating]) -> Floats:
         """The sound before, of any shape; past the trusted part the slope stays `steepest`."""
         z, way = self.table()
-        slope = self._slope(min(abs(self.bias), float(z[-1])))
+        slope = float(self._slope(np.asarray(min(abs(self.bias), float(z[-1])))))
 
         def back(moved: Floats) -> Floats:
             size = np.abs(moved)
@@ -76,14 +77,9 @@ class Curve:
         last = float(self.table()[0][-1])
         return -self.asymptote * (last + self.bias), self.asymptote * (last - self.bias)
 
-    def _slope(self, z: float) -> float:
-        """Of the way back, at a place of the table."""
-        return min(float((1 - z**self.knee) ** -self.hardness), self.steepest)
-
-
-def _places() -> Floats:
-    """Where the table has its points: ever denser towards 1."""
-    return np.concatenate((np.linspace(0, 0.9, 600, endpoint=False), 1 - np.geomspace(0.1, 1e-7, 1200)))
+    def _slope(self, z: Floats) -> Floats:
+        """Of the way back, at places of the table, below 1."""
+        return np.asarray(np.minimum((1 - z**self.knee) ** -self.hardness, self.steepest))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

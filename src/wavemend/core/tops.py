@@ -26,6 +26,7 @@ LEAST, MOST, STEP = (
     30.0,
     0.01,
 )  # peaks that are counted, full scale is 1, and the width of a bin, as a share
+PEAKS = LEAST * np.exp(STEP * np.arange(round(np.log(MOST / LEAST) / STEP)))
 SHARP = np.geomspace(0.5, 16.0, 51)  # edges of the bins of flatness; a parabola has 1, jumps lie beyond
 
 PASSED = 5  # peaks that may be far above the level: what a coder makes of one top in many
@@ -106,13 +107,12 @@ class Piles:
     """How many half-waves of one side have which peak and which flatness; what can be added up."""
 
     def __init__(self) -> None:
-        self._levels = LEAST * np.exp(STEP * np.arange(round(np.log(MOST / LEAST) / STEP)))
-        self.counts = np.zeros((len(self._levels), len(SHARP) + 1), np.int64)
-        self.samples = np.zeros(len(self._levels))
+        self.counts = np.zeros((len(PEAKS), len(SHARP) + 1), np.int64)
+        self.samples = np.zeros(len(PEAKS))
 
     def add(self, peak: Floats, flat: Floats, width: Floats) -> None:
         """Count these half-waves, (n,) each."""
-        at = np.clip(np.log(peak / LEAST) / STEP, 0, len(self._levels) - 1).astype(np.intp)
+        at = np.clip(np.log(peak / LEAST) / STEP, 0, len(PEAKS) - 1).astype(np.intp)
         np.add.at(self.counts, (at, np.searchsorted(SHARP, flat)), 1)
         np.add.at(self.samples, at, width)
 
@@ -127,11 +127,10 @@ class Piles:
         from_top = np.cumsum(of_peak[::-1])
         if from_top[-1] < FEWEST:
             return None
-        highest = self._levels[len(from_top) - 1 - int(np.searchsorted(from_top, PASSED))]
+        highest = PEAKS[len(from_top) - 1 - int(np.searchsorted(from_top, PASSED))]
         pile, level = max((self._pile(of_peak, highest * share), highest * share) for share in LEVELS)
         band, middle = (
-            self.counts[slice(*np.searchsorted(self._levels, [a * level, b * level]))]
-            for a, b in (BAND, MIDDLE)
+            self.counts[slice(*np.searchsorted(PEAKS, [a * level, b * level]))] for a, b in (BAND, MIDDLE)
         )
         # what jumps speaks for a synthesiser: at the level it is not flat, elsewhere it is
         band = band.copy()
@@ -140,9 +139,9 @@ class Piles:
         flat, usual = _median(band.sum(axis=0)), _median(middle.sum(axis=0))
         if band.sum() < FEWEST or pile < LEAST_PILE or flat < max(LEAST_FLAT, LEAST_RATIO * usual):
             return None
-        first = int(np.searchsorted(self._levels, BAND[0] * level))
+        first = int(np.searchsorted(PEAKS, BAND[0] * level))
         tops = np.cumsum(band[:, int(np.searchsorted(SHARP, LEAST_FLAT)) :].sum(axis=1))
-        lowest = self._levels[first + int(np.searchsorted(tops, LOW_SHARE * tops[-1]))]
+        lowest = PEAKS[first + int(np.searchsorted(tops, LOW_SHARE * tops[-1]))]
         surely = min(
             (pile - LEAST_PILE) / (SURE_PILE - LEAST_PILE), (flat - LEAST_FLAT) / (SURE_FLAT - LEAST_FLAT)
         )
@@ -151,7 +150,7 @@ class Piles:
 
     def _pile(self, of_peak: npt.NDArray[np.int64], level: float) -> float:
         """Half-waves that end around a level over those that end below it; 0 where others go on above."""
-        edges = np.searchsorted(self._levels, [BELOW * level, BAND[0] * level, BAND[1] * level])
+        edges = np.searchsorted(PEAKS, [BELOW * level, BAND[0] * level, BAND[1] * level])
         below, here = int(of_peak[edges[0] : edges[1]].sum()), int(of_peak[edges[1] : edges[2]].sum())
         above = int(of_peak[edges[2] :].sum())
         return here / (below + above + 10) if above <= ABOVE * here + 2 else 0.0

@@ -15,8 +15,9 @@ from dataclasses import asdict, replace
 import numpy as np
 import numpy.typing as npt
 
-from wavemend.core.bending import Bending, Bent, Curve, search, telling
+from wavemend.core.bending import FRAME_MS, Bending, Bent, Curve, search, telling
 from wavemend.core.blocks import Grid, Window
+from wavemend.core.noise import frame_length
 from wavemend.core.params import Param
 from wavemend.core.types import Finding, Format, Region, Samples
 from wavemend.damage import Damage, Drawn
@@ -26,7 +27,6 @@ TAPE_BIAS = 0.35
 SLIGHT_DB = -40.0  # what was made or taken, re the sound
 AS_TANH, AS_ARCTAN = (2.0, 1.0), (1.844, 2.14)  # knee and hardness; arctan is met to 1 %
 
-FRAME_S = 0.043
 KEPT = 256  # frames of a recording, the loudest of as many stretches
 LOOKED_AT = 80  # of these, for a search
 LEAST = 0.01  # of full scale: what is quieter is not looked at
@@ -84,8 +84,8 @@ class SaturationDetector:
     """Keeps the loudest frame of each stretch, channel by channel; the stretches get longer as it goes on."""
 
     def __init__(self, format: Format) -> None:
-        self._half = int(2 ** max(5, round(np.log2(FRAME_S * format.sample_rate)) - 1))
-        self._rate, half = format.sample_rate, self._half
+        self._rate, self._half = format.sample_rate, frame_length(format.sample_rate, FRAME_MS) // 2
+        half = self._half
         self._grid = Grid(format.channels, hop=32 * half, left=half // 2, right=half // 2)
         self._kept = np.zeros((format.channels, KEPT, 2 * half), np.float32)
         self._peaks = np.zeros((format.channels, KEPT))
@@ -137,28 +137,29 @@ class SaturationDetector:
         loud = np.flatnonzero(self._peaks[channel] >= LEAST)
         if not len(loud):
             return []
-        return self._within(channel, loud[telling(self._kept[channel, loud], len(loud))], (True, True))
+        at = loud[telling(self._kept[channel, loud], len(loud))]
+        return self._within(channel, at, 0, len(at))
 
-    def _within(self, channel: int, at: npt.NDArray[np.intp], ends: tuple[bool, bool]) -> list[Finding]:
-        """What bent these stretches; `ends` says whether they are the first and the last of the recording."""
-        frames = self._kept[channel, at]
+    def _within(self, channel: int, at: npt.NDArray[np.intp], begin: int, end: int) -> list[Finding]:
+        """What bent the stretches `begin` to `end` of those that tell something of the channel."""
+        frames = self._kept[channel, at[begin:end]]
         bent = _search(frames)
         if bent is None:
-            middle = len(at) // 2
-            parts = [(at[:middle], (ends[0], False)), (at[middle:], (False, ends[1]))]
-            if min((self._seconds(part) for part, _ in parts), default=0.0) < LEAST_PART_S:
+            middle = begin + (end - begin) // 2
+            parts = ((begin, middle), (middle, end))
+            if min(self._seconds(at[a:b]) for a, b in parts) < LEAST_PART_S:
                 return []
-            return [found for part, sides in parts for found in self._within(channel, part, sides)]
+            return [found for a, b in parts for found in self._within(channel, at, a, b)]
         first, last = _where(Bending(frames).gains(bent.curve))
-        outside = [(at[:first], (ends[0], False)), (at[last + 1 :], (False, ends[1]))]
         found = [
             one
-            for part, sides in outside
-            if self._seconds(part) >= LEAST_PART_S
-            for one in self._within(channel, part, sides)
+            for a, b in ((begin, begin + first), (begin + last + 1, end))
+            if self._seconds(at[a:b]) >= LEAST_PART_S
+            for one in self._within(channel, at, a, b)
         ]
-        frames = frames[first : last + 1]
-        if len(frames) < len(at):
+        if last + 1 - first < len(frames):
+            begin, end = begin + first, begin + last + 1
+            frames = self._kept[channel, at[begin:end]]
             bent = _search(frames)
         if bent is None:
             return found
@@ -167,9 +168,8 @@ class SaturationDetector:
         if np.abs(before).max() < np.abs(told).max() * 10 ** (LEAST_HELD_DB / 20):
             return found
         stretch = self._frames_each * self._half
-        start = 0 if ends[0] and not first else int(at[first]) * stretch
-        whole = ends[1] and last + 1 == len(at)
-        stop = self._grid.received if whole else int(at[last] + 1) * stretch
+        start = int(at[begin]) * stretch if begin else 0
+        stop = int(at[end - 1] + 1) * stretch if end < len(at) else self._grid.received
         region = Region(start, stop, (channel,))
         return [*found, _finding(region, bent.curve, before, told, _confidence(bent))]
 

@@ -23,7 +23,7 @@ from wavemend.core.bending import Curve
 from wavemend.core.blocks import Window
 from wavemend.core.params import Choice, Options
 from wavemend.core.types import Finding, Format, Samples
-from wavemend.engine.stream import Chain, Chunked, Stream
+from wavemend.engine.stream import Chain, Chunked, Passthrough, Stream
 from wavemend.repairs import Repair
 from wavemend.repairs.declip import ITERATIONS, Declipper
 
@@ -46,11 +46,9 @@ class Unbender(Chunked):
         for finding, curve in self._findings:
             a, b = max(finding.region.start, start), min(finding.region.stop, stop)
             if a < b:
-                for channel in range(len(sound)):
-                    if finding.region.of_channel(channel):
-                        sound[channel, a - start : b - start] = _put_back(
-                            sound[channel, a - start : b - start], curve
-                        )
+                own = [channel for channel in range(len(sound)) if finding.region.of_channel(channel)]
+                place = slice(a - start, b - start)
+                sound[own, place] = _put_back(sound[own, place], curve)
         return sound
 
 
@@ -63,25 +61,21 @@ def _put_back(given: Samples, curve: Curve) -> npt.NDArray[np.float64]:
     return back
 
 
-class Gain:
+class Gain(Passthrough):
     """The same, turned down."""
 
-    latency = 0
-
     def __init__(self, format: Format, gain_db: float) -> None:
-        self._channels, self._gain = format.channels, np.float32(10 ** (gain_db / 20))
+        super().__init__(format)
+        self._gain = np.float32(10 ** (gain_db / 20))
 
     def push(self, block: Samples) -> Samples:
         return block * self._gain
 
-    def flush(self) -> Samples:
-        return np.zeros((self._channels, 0), np.float32)
-
 
 def curve_of(finding: Finding) -> Curve:
     """The curve that a finding tells of."""
-    told = {name: value for name, value in finding.measures.items() if name in NAMES}
-    return Curve(**{name: float(value) for name, value in told.items() if isinstance(value, int | float)})
+    told = {k: v for k, v in finding.measures.items() if k in NAMES and isinstance(v, int | float)}
+    return Curve(**told)
 
 
 def levels(finding: Finding) -> Finding:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from wavemend.core.bending import emptiness, telling
+from wavemend.core.bending import FRAME_MS, emptiness, telling
+from wavemend.core.noise import frame_length
 from wavemend.core.types import Action, Format, Samples
 from wavemend.restoration.judges import GlidingJudge
 
 FULLER_BOUND_DB = 0.05
-FRAME_S = 0.043
 FEWEST = 8  # frames: one alone may get fuller under the right curve
 
 
@@ -20,7 +20,7 @@ class CurveJudge(GlidingJudge[float]):
 
     def __init__(self, step: int, format: Format) -> None:
         super().__init__(step)
-        self._frame = int(2 ** max(5, round(np.log2(format.sample_rate * FRAME_S))))
+        self._frame = frame_length(format.sample_rate, FRAME_MS)
 
     def hear(self, dry: Samples, wet: Samples) -> float | None:
         """By how many dB the cells got fuller, median over frames of all channels that were changed."""
