@@ -22,13 +22,15 @@ from wavemend.core.types import Format
 
 Array = npt.NDArray[np.float32]
 MIN_LEVEL = 10 ** (-50 / 20)
+LOSSLESS = ("wav", "flac", "aiff", "")  # kinds of file, as a manifest names them; "" where it does not
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
     """Sound to measure on, (channels, samples), and where it comes from; `bits` is its grid, 0 for none.
 
-    `reach_hz` is where its sound ends, as the corpus says; 0 where nobody does.
+    `reach_hz` is where its sound ends, as the corpus says; 0 where nobody does. `coded` says that its file
+    is of a lossy format.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Clip:
     format: Format
     bits: int = 0
     reach_hz: float = 0.0
+    coded: bool = False
 
     @property
     def seconds(self) -> float:
@@ -72,11 +75,17 @@ class Material:
         )
 
     def clips(
-        self, role: str, count: int, seconds: float, shortest: float = 3.0, reach_hz: float = 0.0
+        self,
+        role: str,
+        count: int,
+        seconds: float,
+        shortest: float = 3.0,
+        reach_hz: float = 0.0,
+        uncoded: bool = False,
     ) -> list[Clip]:
         """`count` clips of at most so many seconds, always the same ones, from many sources.
 
-        Of a corpus, those alone whose sound reaches `reach_hz`.
+        Of a corpus, those alone whose sound reaches `reach_hz`, and if `uncoded`, whose file is lossless.
         """
         if not self.root:
             made = synth.pieces(role, count, seconds)
@@ -86,6 +95,8 @@ class Material:
             if len(found) == count:
                 break
             if reach_hz and float(row["bandwidth_hz"] or 0) < reach_hz:
+                continue
+            if uncoded and _is_coded(row):
                 continue
             clip = self._read(row, seconds)
             if clip:
@@ -127,7 +138,12 @@ class Material:
         name = f"{row['path']} @{start / rate:.1f}s"
         format = Format(rate, min(len(samples), 2))
         reach_hz = float(row.get("bandwidth_hz") or 0)
-        return Clip(name, row["role"], np.ascontiguousarray(samples[:2]), format, reach_hz=reach_hz)
+        sound = np.ascontiguousarray(samples[:2])
+        return Clip(name, row["role"], sound, format, reach_hz=reach_hz, coded=_is_coded(row))
+
+
+def _is_coded(row: dict[str, str]) -> bool:
+    return row.get("format", "").split("/")[0].lower() not in LOSSLESS
 
 
 def _hash(text: str) -> int:

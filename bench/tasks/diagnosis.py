@@ -12,8 +12,8 @@ import soxr
 
 from bench.material import Array, Clip, Material, seed_of
 from bench.report import Cell, Section, Table
-from wavemend.core.types import Finding, Format
-from wavemend.damage import Damage, damages
+from wavemend.core.types import Finding
+from wavemend.damage import damages
 from wavemend.repairs import repairs
 from wavemend.restoration.diagnose import opened, settled
 from wavemend.restoration.examine import learned
@@ -21,6 +21,7 @@ from wavemend.restoration.examine import learned
 NEAR_MS = 2.0
 LIKELY = 0.5
 NOISE_SNR_DB = (20.0, 10.0, 5.0)
+CODING = "coding"  # asked of lossless files alone
 BINS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
@@ -49,19 +50,11 @@ def run(material: Material, quick: bool) -> Section:
     tallies = {name: Tally() for name in known()}
     alone: dict[str, list[bool]] = defaultdict(list)
     for clip in clips:
-        before = found_in(clip.samples, clip.format)
-        clean = {name: sure_ones(found) for name, found in before.items()}
+        clean = add_clip(tallies, clip, [name for name in _for(clip) if name != CODING])
         alone[clip.role].append(not any(clean.values()))
-        for name, kind in _for(clip).items():
-            add_clean(tallies[name], clip, clean[name])
-            damaged, truth = kind.simulate(clip.samples, clip.format, seed_of(name, clip.name))
-            if not truth:
-                continue
-            after = found_in(damaged, clip.format)
-            add_damaged(tallies[name], clip, truth, after[name])
-            for other, found in after.items():
-                if other != name and not clean[other] and sure_ones(found):
-                    tallies[name].mistaken_for[other] += 1
+    for role in ("speech", "music"):
+        for clip in material.clips(role, each, seconds, uncoded=True):
+            add_clip(tallies, clip, [CODING])
     return Section(
         "diagnosis",
         "Diagnosis",
@@ -70,26 +63,42 @@ def run(material: Material, quick: bool) -> Section:
     )
 
 
+def add_clip(tallies: dict[str, Tally], clip: Clip, names: Sequence[str]) -> dict[str, list[Finding]]:
+    """Count what is found in a clip, and in it with damage of each of these kinds; what was, without."""
+    clean = {name: sure_ones(found) for name, found in found_in(clip).items()}
+    for name in names:
+        add_clean(tallies[name], clip, clean[name])
+        damaged, truth = damages[name].simulate(clip.samples, clip.format, seed_of(name, clip.name))
+        if not truth:
+            continue
+        after = found_in(clip, damaged)
+        add_damaged(tallies[name], clip, truth, after[name])
+        for other, found in after.items():
+            if other != name and not clean[other] and sure_ones(found):
+                tallies[name].mistaken_for[other] += 1
+    return clean
+
+
 def known() -> list[str]:
     """Kinds that something looks for: a detector of their own, or the network."""
     learnt = learned(list(damages))
     return [name for name, kind in damages.items() if kind.detector or name in learnt]
 
 
-def found_in(samples: Array, format: Format) -> dict[str, list[Finding]]:
-    """By kind, what the whole diagnosis finds."""
-    names = [name for name in known() if format.channels >= damages[name].min_channels]
-    detectors = opened(names, format)
+def found_in(clip: Clip, samples: Array | None = None) -> dict[str, list[Finding]]:
+    """By kind, what the whole diagnosis finds in a clip, or in these samples instead of its own."""
+    names, format = _for(clip), clip.format
+    detectors = opened(names, format, clip.coded)
     for detector in detectors:
-        detector.push(samples)
+        detector.push(clip.samples if samples is None else samples)
     found: dict[str, list[Finding]] = {name: [] for name in names}
     for finding in settled([one for detector in detectors for one in detector.finish()], format):
         found[finding.damage].append(finding)
     return found
 
 
-def _for(clip: Clip) -> dict[str, Damage]:
-    return {name: damages[name] for name in known() if clip.format.channels >= damages[name].min_channels}
+def _for(clip: Clip) -> list[str]:
+    return [name for name in known() if clip.format.channels >= damages[name].min_channels]
 
 
 def left_alone(alone: dict[str, list[bool]]) -> Table:
@@ -116,7 +125,7 @@ def surroundings(material: Material, clips: Sequence[Clip]) -> Table:
                 if not noises:
                     break
                 noise = noises[place % len(noises)]
-                found = found_in(mixed(clip, noise, snr_db), clip.format)
+                found = found_in(clip, mixed(clip, noise, snr_db))
                 noticed.append(any(sure_ones([*found["noise"], *found.get("environment", [])])))
             row.append(sum(noticed) / len(noticed) if noticed else None)
         rows.append(row)
@@ -214,7 +223,8 @@ def tables(tallies: dict[str, Tally], clips: Sequence[Clip]) -> list[Table]:
             "By clip",
             "`detect(simulate(x))` finds the kind at its place (recall), `detect(x)` finds it in "
             "clips that nothing "
-            f"was done to (alarms); {sure}. Precision is for as many damaged clips as undamaged ones. "
+            f"was done to (alarms); {sure}. Coding is asked of clips whose files are lossless. "
+            "Precision is for as many damaged clips as undamaged ones. "
             "Undamaged does not mean perfect: some recordings do have what was found.",
             ["damage", "damaged clips", "recall", "undamaged clips", "alarms", "share", "precision"],
             by_clip,

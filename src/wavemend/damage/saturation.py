@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from wavemend.core.bending import FRAME_MS, Bending, Bent, Curve, search, telling
 from wavemend.core.blocks import Grid, Window
+from wavemend.core.loudest import Loudest
 from wavemend.core.noise import frame_length
 from wavemend.core.params import Param
 from wavemend.core.types import Finding, Format, Region, Samples
@@ -81,15 +82,14 @@ def _bent(x: npt.NDArray[np.float64], curve: str) -> npt.NDArray[np.float64]:
 
 
 class SaturationDetector:
-    """Keeps the loudest frame of each stretch, channel by channel; the stretches get longer as it goes on."""
+    """Keeps the loudest frames, channel by channel, and looks for curves at the end."""
 
     def __init__(self, format: Format) -> None:
         self._rate, self._half = format.sample_rate, frame_length(format.sample_rate, FRAME_MS) // 2
         half = self._half
         self._grid = Grid(format.channels, hop=32 * half, left=half // 2, right=half // 2)
-        self._kept = np.zeros((format.channels, KEPT, 2 * half), np.float32)
-        self._peaks = np.zeros((format.channels, KEPT))
-        self._frames_each = 1
+        self._loudest = Loudest(format.channels, KEPT, 2 * half)
+        self._kept, self._peaks = self._loudest.pieces, self._loudest.ranks
 
     def push(self, block: Samples) -> None:
         for window in self._grid.push(block):
@@ -116,21 +116,7 @@ class SaturationDetector:
         whole[: before > 0] = False
         peaks[:, ~whole] = 0
         for k in range(count):
-            stretch = (window.start // half + k) // self._frames_each
-            while stretch >= KEPT:
-                self._widen()
-                stretch //= 2
-            for channel in np.flatnonzero(peaks[:, k] > self._peaks[:, stretch]):
-                self._peaks[channel, stretch] = peaks[channel, k]
-                self._kept[channel, stretch] = frames[channel, k * half : (k + 2) * half]
-
-    def _widen(self) -> None:
-        """Two stretches become one, which keeps the louder frame of the two."""
-        self._frames_each *= 2
-        later = self._peaks[:, 1::2] > self._peaks[:, ::2]
-        for held, louder in ((self._peaks, later), (self._kept, later[:, :, np.newaxis])):
-            held[:, : KEPT // 2] = np.where(louder, held[:, 1::2], held[:, ::2])
-            held[:, KEPT // 2 :] = 0
+            self._loudest.offer(window.start // half + k, peaks[:, k], frames[:, k * half : (k + 2) * half])
 
     def _bent(self, channel: int) -> list[Finding]:
         """What bent the channel: all of it, or parts."""
@@ -167,7 +153,7 @@ class SaturationDetector:
         before = bent.curve.undo(told)
         if np.abs(before).max() < np.abs(told).max() * 10 ** (LEAST_HELD_DB / 20):
             return found
-        stretch = self._frames_each * self._half
+        stretch = self._loudest.each * self._half
         start = int(at[begin]) * stretch if begin else 0
         stop = int(at[end - 1] + 1) * stretch if end < len(at) else self._grid.received
         region = Region(start, stop, (channel,))
@@ -175,7 +161,7 @@ class SaturationDetector:
 
     def _seconds(self, at: npt.NDArray[np.intp]) -> float:
         """From the first of these stretches to the last."""
-        return float(at[-1] - at[0]) * self._frames_each * self._half / self._rate if len(at) else 0.0
+        return float(at[-1] - at[0]) * self._loudest.each * self._half / self._rate if len(at) else 0.0
 
 
 def _fitted(found: Sequence[Finding], channels: int, samples: int) -> list[Finding]:

@@ -9,9 +9,11 @@ from wavemend.core.reader import Reader
 from wavemend.core.types import Finding, Format, Region
 from wavemend.damage import Detector, damages
 from wavemend.damage.clicks import SHORT
+from wavemend.damage.coding import FRAME
 from wavemend.restoration.examine import Examiner, explained, learned
 
 HOLES, IMPULSES = ("dropouts", "silence"), ("clicks", "crackle")
+HEARD_TOO = ("coding",)  # by the network, where the lattice of a coder is lost
 LIKELY = 0.5
 TOPS_DB = 10.0  # over the local level: tops that were cut or rounded lie lower
 EDGE_MS, SHORT_MS = 0.5, 10.0  # what is found so near to a hole, and is so short, is its edge
@@ -24,7 +26,7 @@ def diagnose(
 
     Raises InputError for an unknown kind.
     """
-    detectors = opened(list(damages) if kinds is None else kinds, reader.format)
+    detectors = opened(list(damages) if kinds is None else kinds, reader.format, reader.lossy)
     done = 0
     for block in reader.blocks():
         for detector in detectors:
@@ -34,16 +36,21 @@ def diagnose(
     return settled([finding for detector in detectors for finding in detector.finish()], reader.format)
 
 
-def opened(kinds: Collection[str], format: Format) -> list[Detector]:
-    """Detectors of these kinds for a recording, one for all that the network alone looks for."""
+def opened(kinds: Collection[str], format: Format, lossy: bool = False) -> list[Detector]:
+    """Detectors of these kinds for a recording, one for all that the network looks for.
+
+    Of a `lossy` file it is known that it was coded; what can be heard of that is still said.
+    """
     detectors: list[Detector] = [
         open_detector(format)
         for kind in (damages[name] for name in kinds)
-        if (open_detector := kind.detector) and format.channels >= kind.min_channels
+        if (open_detector := kind.detector)
+        and format.channels >= kind.min_channels
+        and not (lossy and kind.name in HEARD_TOO)
     ]
-    unaided = learned([name for name in kinds if damages[name].detector is None])
-    if unaided:
-        detectors.append(Examiner(format, unaided))
+    by_ear = learned([name for name in kinds if damages[name].detector is None or name in HEARD_TOO])
+    if by_ear:
+        detectors.append(Examiner(format, by_ear))
     return detectors
 
 
@@ -51,17 +58,20 @@ def settled(found: Sequence[Finding], format: Format) -> tuple[Finding, ...]:
     """What detectors found, each for itself, in order; without what another finding explains.
 
     Clicks may be the edges of holes, the corners of tops that were cut or rounded, or the larger ones of a
-    passage of crackle; flat tops the ends of a curve that bent all; and noise of the surroundings what
-    `explained` says.
+    passage of crackle; flat tops the ends of a curve that bent all; what sounds coded is where a coder was
+    found; and noise of the surroundings what `explained` says.
     """
     holes, crackle, cut, bent = (
         [f.region for f in found if f.damage in kinds and f.confidence >= LIKELY]
         for kinds in (HOLES, ("crackle",), ("clipping", "saturation"), ("saturation",))
     )
+    coded = [f.region for f in found if f.damage == "coding" and FRAME in f.measures]
 
     def stays(finding: Finding) -> bool:
         if finding.damage == "clipping":
             return not _is_within(finding.region, bent, format)
+        if finding.damage == "coding" and FRAME not in finding.measures:
+            return not _is_within(finding.region, coded, format)
         if finding.damage not in IMPULSES:
             return True
         if SHORT in finding.measures and _is_within(finding.region, crackle, format):
