@@ -100,7 +100,7 @@ def test_less_is_emptied_at_higher_rates_and_that_is_less_severe() -> None:
 
 
 def test_the_filters_of_mp3_keep_the_sound() -> None:
-    """What they give makes the sound again, which no wrong number in their table would let it."""
+    """What they give makes the sound again, which a wrong number in their table would not let it."""
     sent = np.random.default_rng(1).standard_normal(20 * coders.TAPS)
     filters = coders._filters().astype(np.float64)
     got = np.zeros(len(sent))
@@ -108,7 +108,7 @@ def test_the_filters_of_mp3_keep_the_sound() -> None:
         got[at : at + coders.TAPS] += filters @ (filters.T @ sent[at : at + coders.TAPS])
     wanted, given = sent[coders.TAPS : -2 * coders.TAPS], got[coders.TAPS : -2 * coders.TAPS]
     error = given * (wanted @ given) / (given @ given) - wanted
-    assert 10 * np.log10(np.mean(error**2) / np.mean(wanted**2)) < -80
+    assert 10 * np.log10(np.mean(error**2) / np.mean(wanted**2)) < -84
 
 
 def test_a_lossy_file_says_so_itself(tmp_path: Path) -> None:
