@@ -182,7 +182,7 @@ def test_a_fill_louder_than_all_around_is_not_used(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(("after_db", "found"), [(5.0, True), (9.0, True), (12.0, False)])
 def test_a_click_that_explains_nearly_everything_may_leave_more(after_db: float, found: bool) -> None:
-    sure = Impulse(0, 144, np.zeros(144), 70 + after_db, after_db, 1.0, 14.0, 900.0, 0.5)
+    sure = Impulse(0, 144, np.zeros(144), 70 + after_db, after_db, 1.0, 14.0, 900.0, 0.5, 0.0)
     detector = ClickDetector(MONO)
     assert detector.accepts(sure, amid=False) is found
     assert detector.accepts(replace(sure, before_db=20 + after_db), amid=False) is (after_db == 5.0)

@@ -30,6 +30,8 @@ ALIKE = 15  # neighbouring lines that are of about one level
 EMPTY = 1e-6  # of that level: less is not told from nothing
 ROUNDING = 2.0**-30 / 6  # power in a line, of samples of 16 bits, twice that of even rounding
 CLEAR = 30.0  # times that a line must have to be looked at
+MOST = 6.0  # sigmas that one segment may say: several have to agree
+SIMILAR = 0.6  # of the most sigmas
 SLOW = 33  # starts over which the level may change
 FEWER_BELOW_HZ = 26_000  # Vorbis has shorter frames there
 
@@ -85,7 +87,7 @@ def search(segments: Sequence[Singles], starts: Sequence[int], rate: int) -> Fou
 
     None where no segment has any sound that could tell.
     """
-    best: Found | None = None
+    found: list[tuple[float, Found]] = []
     for lattice in lattices(rate):
         courses = []
         for segment, start in zip(segments, starts, strict=True):
@@ -94,14 +96,18 @@ def search(segments: Sequence[Singles], starts: Sequence[int], rate: int) -> Fou
                 courses.append(np.roll(course, start % lattice.hop))
         if not courses:
             continue
-        spread = np.array([_spread(course) for course in courses])
-        together = np.sum([course / one for course, one in zip(courses, spread, strict=True)], axis=0)
+        whole = np.stack([course / _spread(course) for course in courses])
+        together = np.maximum(whole, -MOST).sum(axis=0)
         offset = int(np.argmin(together))
         sigmas = float(-together[offset] / _spread(together))
-        if best is None or sigmas > best.sigmas:
-            emptied = float(-np.mean([course[offset] for course in courses]))
-            best = Found(lattice.name, lattice.hop, offset, sigmas, emptied)
-    return best
+        emptied = float(-np.mean([course[offset] for course in courses]))
+        found.append(
+            (-float(whole[:, offset].sum()), Found(lattice.name, lattice.hop, offset, sigmas, emptied))
+        )
+    # one lattice shows a little on others too, with nearly as much agreement: the fullest is it
+    most = max((one.sigmas for _, one in found), default=0.0)
+    agreed = [(strength, one) for strength, one in found if one.sigmas >= SIMILAR * most]
+    return max(agreed, key=lambda pair: pair[0])[1] if agreed else None
 
 
 def lattices(rate: int) -> list[Lattice]:
@@ -127,7 +133,7 @@ def _course(lattice: Lattice, segment: Singles, rate: int) -> Floats | None:
     share /= level[clear]
     share += EMPTY + np.float32(ROUNDING) / level[clear]
     course = np.log(share, out=share).mean(axis=1, dtype=np.float64)
-    return np.asarray(course - median_filter(course, SLOW, mode="wrap"), np.float64)
+    return np.asarray(course - median_filter(course, SLOW, mode="reflect"), np.float64)
 
 
 def _spread(course: Floats) -> float:

@@ -25,6 +25,7 @@ CELL_MS = 0.33  # peaks of the residual are compared between cells of this lengt
 CELLS_PER_FRAME = 64  # models are fitted to frames of twice this, one frame's length apart
 FRAMES_BESIDE = 2  # seen on each side of a chunk: more than CONTEXT_MS + REACH_MS
 BEFORE_MS, AFTER_MS = (15.0, 1.0), (2.0, 16.5)  # the surroundings of a cell that it must stand out from
+BELONGS_CELLS = 9  # to each side of a peak
 FALLBACK_MS = 3.0  # an impulse whose end is not seen may be this long
 REACH_MS = 7.0  # the longest impulse that is looked for
 CONTEXT_MS = 20.0  # sound on each side that a model for one impulse is fitted to
@@ -38,7 +39,8 @@ class Impulse:
 
     `before_db` and `after_db` are the energy of the prediction error at that place, over its
     surroundings', with the impulse and without; `peak_db` is the impulse's peak over the
-    local RMS level. `ring_hz` and `decay_ms` are 0 for one that is not a damped oscillation.
+    local RMS level. `ring_hz` and `decay_ms` are 0 for one that is not a damped oscillation. `rise_db` is
+    the energy of the prediction error after it over that before.
     """
 
     start: int
@@ -50,6 +52,7 @@ class Impulse:
     peak_db: float
     ring_hz: float
     decay_ms: float
+    rise_db: float
 
 
 def cell_length(rate: int) -> int:
@@ -110,16 +113,22 @@ def peaks(samples: Samples, rate: int) -> tuple[Samples, int]:
     return np.abs(error[:, : cells * cell]).reshape(len(error), cells, cell).max(axis=2), cell
 
 
-def standing_out(peak: Samples, cell: int, rate: int) -> Samples:
-    """How far each cell's peak stands out from both sides' largest, as a ratio; 0 beside a larger one."""
+def standing_out(peak: Samples, cell: int, rate: int, but_one: bool = False) -> Samples:
+    """How far each cell's peak stands out from both sides' largest, as a ratio; 0 beside a larger one.
+
+    With `but_one` the largest of each side, and what belongs to it, does not count.
+    """
     per_ms = rate / 1000 / cell
     near, far = round(BEFORE_MS[1] * per_ms), round(BEFORE_MS[0] * per_ms)
     late, later = round(AFTER_MS[0] * per_ms), round(AFTER_MS[1] * per_ms)
-    before = _window_max(peak, -far, -near)
-    after = _window_max(peak, late, later)
     beside = _window_max(peak, -near, late)
+    tops = peak >= beside
+    if but_one:
+        before, after = (_but_one(peak, tops, *reach) for reach in ((-far, -near), (late, later)))
+    else:
+        before, after = _window_max(peak, -far, -near), _window_max(peak, late, later)
     ratio = peak / np.maximum(np.maximum(before, after), SMALLEST)
-    return np.asarray(np.where(peak >= beside, ratio, 0), np.float32)
+    return np.asarray(np.where(tops, ratio, 0), np.float32)
 
 
 def _window_max(values: Samples, first: int, last: int) -> Samples:
@@ -135,12 +144,30 @@ def _window_max(values: Samples, first: int, last: int) -> Samples:
     return np.asarray(best, np.float32)
 
 
-def candidates(samples: Samples, rate: int, ratio: float) -> list[tuple[int, int, float]]:
-    """(channel, sample, ratio) of every cell whose prediction error stands out by `ratio` from both sides."""
+def _but_one(values: Samples, where: npt.NDArray[np.bool_], first: int, last: int) -> Samples:
+    """The same apart from the largest there and what belongs to it; 0 but for some places."""
+    pad = max(abs(first), abs(last))
+    padded = np.pad(values, ((0, 0), (pad, pad)))
+    window = np.lib.stride_tricks.sliding_window_view(padded, last - first + 1, axis=1)
+    window = window[:, pad + first : pad + first + values.shape[1]][where]
+    at = window.argmax(axis=1)[:, np.newaxis]
+    apart = np.abs(np.arange(window.shape[1]) - at) > BELONGS_CELLS
+    best = np.zeros_like(values)
+    best[where] = np.where(apart, window, 0).max(axis=1)
+    return best
+
+
+def candidates(
+    samples: Samples, rate: int, ratio: float, but_one: bool = False
+) -> list[tuple[int, int, float]]:
+    """(channel, sample, ratio) of every cell whose prediction error stands out by `ratio` from both sides.
+
+    With `but_one`, as `standing_out` has it: two that hide each other do so no more.
+    """
     if not samples.shape[1]:
         return []
     peak, cell = peaks(samples, rate)
-    out = standing_out(peak, cell, rate)
+    out = standing_out(peak, cell, rate, but_one)
     return [(int(c), int(i) * cell, float(out[c, i])) for c, i in zip(*np.nonzero(out > ratio), strict=True)]
 
 
@@ -165,7 +192,8 @@ def examine(sound: Floats, at: int, rate: int, min_before_db: float) -> Impulse 
     ahead, back = _error(piece, a), _error(piece[::-1], a)[::-1]
     left, right = np.abs(ahead[ORDER:low]), np.abs(back[high : len(piece) - ORDER])
     usual = max(_nearly_largest(left), _nearly_largest(right), SMALLEST / 3)
-    power = max(float(np.mean(left**2)), float(np.mean(right**2)), (SMALLEST / 9) ** 2)
+    sides = [max(float(np.mean(side**2)), (SMALLEST / 9) ** 2) for side in (left, right)]
+    power = max(sides)
     cell = cell_length(rate)
     top = at + int(np.argmax(np.abs(ahead[at : min(at + 2 * cell, high)])))
     if abs(ahead[top]) <= usual:
@@ -210,6 +238,7 @@ def examine(sound: Floats, at: int, rate: int, min_before_db: float) -> Impulse 
         2 * _db(peak / max(level, 1e-9)),
         mended.ring_hz,
         mended.decay_ms,
+        _db(sides[1] / sides[0]),
     )
 
 

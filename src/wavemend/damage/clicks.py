@@ -21,7 +21,7 @@ import numpy as np
 
 from wavemend.core import crackling, impulses
 from wavemend.core.blocks import Grid, Window
-from wavemend.core.impulses import Impulse
+from wavemend.core.impulses import Floats, Impulse
 from wavemend.core.params import Param
 from wavemend.core.types import Finding, Format, Measure, Region, Samples
 from wavemend.damage import Damage, Drawn, crackle
@@ -33,13 +33,18 @@ KINDS = ("tick", "pop", "glitch")
 RATIO = 2.0  # of prediction error, over the largest on each side: below, nothing is looked at
 MIN_BEFORE_DB, MAX_AFTER_DB, MIN_GAIN_DB = 16.0, 6.0, 20.0
 LOUD_BEFORE_DB, LOUD_GAIN_DB, LOUD_PEAK_DB = 12.0, 12.0, 11.0  # for short ones far above the sound
+# From sound that is like noise a prediction takes little, and less stands out from what it leaves. Where the
+# sound goes on as before, so short an impulse is none of its own.
+BARE_MS, BARE_AFTER_DB, BARE_RISE_DB, BARE_GAIN_DB, BARE_PER_MS = 0.6, 4.0, 4.0, 8.5, 5.0
 RING_BEFORE_DB, RING_AFTER_DB, RING_GAIN_DB, RING_PEAK_DB = 8.0, 3.0, 9.0, 6.0  # sound hardly imitates these
+LOUD_RING_DB, LOUD_RING_GAIN_DB = 12.0, 7.0  # and these not at all
 SURE_RING_GAIN_DB = 11.0
 CERTAIN_DB = 60.0  # of gain: no sound imitates this
 RING_HZ, RING_MS = 150.0, 1.9  # pitches and decays on the other side are also those of drums and voices
 MIN_PEAK_DB = -9.0  # over the local level: under loud low notes smaller clicks than these are heard
 WIDE_PEAK_DB = 6.0  # the same for those longer than a millisecond
 MAX_PER_CHUNK = 60  # more is crackle; only those that stand out most are looked at
+MAX_TWINS = 20  # the same for two that hide each other
 LOOKS = 3  # at most: what stood beside something larger is seen once that is taken out
 CRACKLED_WINDOWS = 30  # seconds for which a recording that crackled is taken for one that does
 # Where clicks were found beyond doubt, others are to be expected, and need less proof; amid crackle, which
@@ -193,7 +198,7 @@ class ClickDetector:
         found: list[Taken] = []
         for index, at, ratio in sorted(places, key=lambda place: -place[2])[:MAX_PER_CHUNK]:
             sound = samples[channels[index]].astype(np.float64)
-            impulse = impulses.examine(sound, at, self._rate, MIN_AMID_DB if amid else RING_BEFORE_DB)
+            impulse = impulses.examine(sound, at, self._rate, MIN_AMID_DB if amid else LOUD_RING_GAIN_DB)
             if impulse is None:
                 continue
             sure = self.accepts(impulse, amid)
@@ -205,9 +210,56 @@ class ClickDetector:
                 found.append((channels[index], impulse))
             if window.lead <= at < window.lead + window.length:
                 self._sure[-1] += sure
-                finding = self._finding(impulse, channels[index], window.start - window.lead, ratio)
-                self._found[channels[index], finding.region.start] = finding
+                self._keep(window, channels[index], impulse, ratio)
+        if not amid:
+            found += self._search_twins(window, samples, channels, [*taken, *found])
         return found
+
+    def _search_twins(
+        self, window: Window, samples: Samples, channels: Sequence[int], taken: Sequence[Taken]
+    ) -> list[Taken]:
+        """Impulses so near to each other that neither stands out, or is told, but where the other is gone."""
+        places = impulses.candidates(samples[channels], self._rate, RATIO, but_one=True)
+        near = round(impulses.CONTEXT_MS / 1000 * self._rate)
+        twins = [
+            (min(one[2], two[2]), one, two)
+            for k, one in enumerate(places)
+            for two in places[k + 1 :]
+            if one[0] == two[0] and two[1] - one[1] <= near
+        ]
+        found: list[Taken] = []
+        for ratio, one, two in sorted(twins, reverse=True)[:MAX_TWINS]:
+            channel = channels[one[0]]
+            both = self._twins(samples[channel].astype(np.float64), one[1], two[1])
+            if any(_overlaps(channel, impulse, [*taken, *found]) for impulse in both):
+                continue
+            for impulse in both:
+                found.append((channel, impulse))
+                if window.lead <= impulse.start < window.lead + window.length:
+                    self._sure[-1] += 1
+                    self._keep(window, channel, impulse, ratio)
+        return found
+
+    def _twins(self, sound: Floats, first: int, second: int) -> list[Impulse]:
+        """Both, each examined in (n,) without the other; none unless both are clicks."""
+        for near, far in ((first, second), (second, first)):
+            rough = self._examined(sound, near)
+            two = self._examined(_free(sound, rough), far) if rough else None
+            if two is None or not self.accepts(two, amid=False):
+                continue
+            one = self._examined(_free(sound, two), near)
+            if one is None or not self.accepts(one, amid=False):
+                continue
+            if one.stop <= two.start or two.stop <= one.start:
+                return [one, two]
+        return []
+
+    def _examined(self, sound: Floats, at: int) -> Impulse | None:
+        return impulses.examine(sound, at, self._rate, LOUD_RING_GAIN_DB)
+
+    def _keep(self, window: Window, channel: int, impulse: Impulse, ratio: float) -> None:
+        finding = self._finding(impulse, channel, window.start - window.lead, ratio)
+        self._found[channel, finding.region.start] = finding
 
     def accepts(self, impulse: Impulse, amid: bool) -> bool:
         """Whether an impulse is one that was added; `amid`, where a disc crackles and that is taken out."""
@@ -257,6 +309,13 @@ class ClickDetector:
         )
 
 
+def _free(sound: Floats, impulse: Impulse) -> Floats:
+    """(n,) without it."""
+    out = sound.copy()
+    out[impulse.start : impulse.stop] = impulse.sound
+    return out
+
+
 def _overlaps(channel: int, impulse: Impulse, taken: Sequence[Taken]) -> bool:
     return any(
         channel == other and impulse.start < one.stop and one.start < impulse.stop for other, one in taken
@@ -275,8 +334,12 @@ def _stands(impulse: Impulse, gain_db: float, width_ms: float) -> bool:
         return False
     if impulse.before_db >= MIN_BEFORE_DB and gain_db >= MIN_GAIN_DB + min(4.0 * width_ms, 20.0):
         return True
-    loud = impulse.peak_db >= LOUD_PEAK_DB and impulse.before_db >= LOUD_BEFORE_DB
-    return loud and gain_db >= LOUD_GAIN_DB + min(12.0 * width_ms, 22.0)
+    if impulse.peak_db < LOUD_PEAK_DB:
+        return False
+    steady = impulse.after_db <= BARE_AFTER_DB and impulse.rise_db <= BARE_RISE_DB
+    if width_ms <= BARE_MS and steady:
+        return gain_db >= BARE_GAIN_DB + BARE_PER_MS * width_ms
+    return impulse.before_db >= LOUD_BEFORE_DB and gain_db >= LOUD_GAIN_DB + min(12.0 * width_ms, 22.0)
 
 
 def _rings(impulse: Impulse, gain_db: float, width_ms: float) -> bool:
@@ -287,8 +350,12 @@ def _rings(impulse: Impulse, gain_db: float, width_ms: float) -> bool:
         return gain_db >= CERTAIN_DB
     if gain_db >= SURE_RING_GAIN_DB + width_ms:
         return True
+    if impulse.after_db > RING_AFTER_DB:
+        return False
+    if impulse.peak_db >= LOUD_RING_DB:
+        return gain_db >= LOUD_RING_GAIN_DB
     loud = impulse.peak_db >= RING_PEAK_DB and impulse.before_db >= RING_BEFORE_DB
-    return loud and impulse.after_db <= RING_AFTER_DB and gain_db >= RING_GAIN_DB
+    return loud and gain_db >= RING_GAIN_DB
 
 
 def _most_left_db(gain_db: float) -> float:

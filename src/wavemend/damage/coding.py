@@ -39,7 +39,7 @@ PER_PART, PARTS, PART_S = (
 )  # segments that are looked at together; parts of a recording, at least so long
 LEAST = 1e-4  # mean difference of neighbouring samples: what is quieter tells nothing
 LOUDEST = 100.0  # what is far above full scale is no sound
-SIGMAS, SURE_SIGMAS = 6.5, 12.0  # that a lattice stands out by; without a coder up to 5.3
+SIGMAS, SURE_SIGMAS = 6.0, 9.0  # that a lattice stands out by; without a coder up to 5.4
 SEVERE = 10.0  # mean logarithm of power that is missing in a line
 
 FRAME = "frame_samples"

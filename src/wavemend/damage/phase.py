@@ -110,7 +110,7 @@ class PhaseDetector:
             correlation = self._product / float(np.sqrt(self._energy.prod()) + 1e-20)
             return [
                 self._finding(
-                    (1,),
+                    None,  # nobody can tell which of the two it is
                     0.8,
                     float(np.clip(0.5 - 0.5 * correlation, 0.5, 0.98)),
                     {"correlation": float(correlation)},
@@ -129,7 +129,7 @@ class PhaseDetector:
         return [self._finding((channel,), 0.5, 0.9, {"delay_ms": abs(milliseconds)})]
 
     def _finding(
-        self, channels: tuple[int, ...], severity: float, confidence: float, measures: dict[str, float]
+        self, channels: tuple[int, ...] | None, severity: float, confidence: float, measures: dict[str, float]
     ) -> Finding:
         return Finding("phase", Region(0, self._grid.received, channels), severity, confidence, measures)
 
