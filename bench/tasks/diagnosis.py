@@ -236,10 +236,10 @@ def tables(tallies: dict[str, Tally], clips: Sequence[Clip]) -> list[Table]:
         Table(
             "By clip",
             "`detect(simulate(x))` finds the kind at its place (recall), `detect(x)` finds it in clips that "
-            f"nothing was done to (alarms); {sure}. Precision is for as many damaged clips as undamaged ones. "
-            "Coding is asked of clips whose files are lossless. Rooms are 2.5 s long around music, which halls "
-            "belong to, and 1 s around speech. Events that change next to nothing, such as holes in silence, "
-            "do not count. "
+            f"nothing was done to (alarms); {sure}. Precision is for as many damaged clips as undamaged "
+            "ones. Coding is asked of clips whose files are lossless. Rooms are 2.5 s long around music, "
+            "which halls belong to, and 1 s around speech. Events that change next to nothing, such as holes "
+            "in silence, do not count. "
             "Undamaged does not mean perfect: some recordings do have what was found.",
             ["damage", "damaged clips", "recall", "undamaged clips", "alarms", "share", "precision"],
             by_clip,
