@@ -86,13 +86,43 @@ def test_pulses_of_a_voice_stay() -> None:
 def test_a_crowd_is_one_against_what_is_usual() -> None:
     alone = np.zeros(RATE, bool)
     alone[20_000:20_090] = True  # 90 of 288 samples
-    crowded = crackling._crowded(alone, RATE)
+    rising, even = np.ones(RATE), np.ones(RATE)
+    rising[20_090:] = 2.0
+    crowded = crackling._crowded(alone, rising, RATE)
     assert crowded[20_000:20_090].all() and crowded.mean() < 0.02
+    assert not crackling._crowded(alone, even, RATE).any()  # what follows is as quiet as what was before
     amid = alone.copy()
     amid[::20] = True  # as dense crackle has them everywhere
-    assert not crackling._crowded(amid, RATE).any()
+    assert not crackling._crowded(amid, rising, RATE).any()
     amid[20_000:20_200] = True
-    assert crackling._crowded(amid, RATE)[20_100]
+    assert crackling._crowded(amid, rising, RATE)[20_100]
+
+
+def test_crackle_in_silence_goes() -> None:
+    """However far it stands out: what rings, and a few wrong samples."""
+    sound = np.zeros(RATE)
+    sound[RATE // 2 :] = voice()[: RATE - RATE // 2]
+    n = np.arange(30)
+    ring = 0.1 * np.exp(-n / 6) * np.cos(0.8 * n)
+    damaged = sound.copy()
+    for at in (3_000, 9_000, 15_000):
+        damaged[at : at + 30] += ring
+    for at in (6_000, 12_000, 18_000):
+        damaged[at : at + 3] += 0.08
+    cleaned = crackling.clean(damaged, RATE, SIGMAS, PROOF, PASSES)
+    left = np.sum((cleaned - sound)[: RATE // 2] ** 2) / np.sum((damaged - sound) ** 2)
+    assert left < 0.01
+
+
+def test_of_a_burst_that_rings_its_course_is_taken() -> None:
+    rng = np.random.default_rng(4)
+    sound = 1e-4 * rng.standard_normal(RATE)
+    n = np.arange(36)
+    damaged = sound.copy()
+    damaged[20_000:20_036] += 0.1 * np.exp(-n / 6) * np.cos(0.7 * n)
+    cleaned = crackling.clean(damaged, RATE, SIGMAS, PROOF, PASSES)
+    error_db = 10 * np.log10(np.sum((cleaned - sound) ** 2) / np.sum((damaged - sound) ** 2))
+    assert error_db < -45
 
 
 def test_drum_hits_stay() -> None:
@@ -131,7 +161,7 @@ def test_what_comes_out_wrong_only_without_another_is_taken_back_too(monkeypatch
         keep = judge(found, *rest)  # type: ignore[arg-type]
         if len(refused) < 2:
             last = int(np.argmax(found.start))
-            refused.append(slice(found.start[last], found.start[last] + found.lengths()[last]))
+            refused.append(slice(found.start[last], found.start[last] + found.length[last]))
             keep[last] = False
         return keep
 
