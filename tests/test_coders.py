@@ -57,7 +57,8 @@ def test_real_coders_leave_their_lattice(kind: str, subtype: str, level: float, 
     assert isinstance(starts, float)
     for cut in (1, 411, 5000):
         (part,) = DAMAGE.detect(given[:, cut:], MONO)
-        assert part.measures["frame_starts"] == (starts - cut) % frame
+        step = 64 if kind == "OGG" else frame
+        assert part.measures["frame_starts"] == (starts - cut) % step
 
 
 @pytest.mark.parametrize("seed", range(12))

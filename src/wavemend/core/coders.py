@@ -33,6 +33,7 @@ CLEAR = 30.0  # times that a line must have to be looked at
 MOST = 6.0  # sigmas that one segment may say: several have to agree
 SIMILAR = 0.6  # of the most sigmas
 SLOW = 33  # starts over which the level may change
+VORBIS_STEP = 64  # what its frames of 2048 and 256 samples lie apart is a multiple of it
 FEWER_BELOW_HZ = 26_000  # Vorbis has shorter frames there
 
 BANDS, TAPS, LONG = 32, 512, 18
@@ -60,16 +61,18 @@ class Lattice:
     """A transform that begins anew every `hop` samples; `lines` gives those from each of these starts.
 
     Lines are (hop, hop) of (SEGMENT,) samples: by the first sample, then by frequency; all starts are tried.
+    Where short frames lie between long ones, these go on beside their lattice, by a multiple of `step`.
     """
 
     name: str
     hop: int
+    step: int
     lines: Callable[[Singles], Singles]
 
 
 @dataclass(frozen=True)
 class Found:
-    """The lattice on which the most lines are empty, from the samples `offset`, offset + hop, … on.
+    """The lattice on which the most lines are empty, from the samples `offset`, offset + step, … on.
 
     `sigmas` is how far these starts stand out from all others, `emptied` by how much less there is in a
     line, as a mean difference of natural logarithms of power.
@@ -77,6 +80,7 @@ class Found:
 
     lattice: str
     hop: int
+    step: int
     offset: int
     sigmas: float
     emptied: float
@@ -93,7 +97,7 @@ def search(segments: Sequence[Singles], starts: Sequence[int], rate: int) -> Fou
         for segment, start in zip(segments, starts, strict=True):
             course = _course(lattice, segment, rate)
             if course is not None:
-                courses.append(np.roll(course, start % lattice.hop))
+                courses.append(np.roll(course, start % lattice.step))
         if not courses:
             continue
         whole = np.stack([course / _spread(course) for course in courses])
@@ -102,7 +106,10 @@ def search(segments: Sequence[Singles], starts: Sequence[int], rate: int) -> Fou
         sigmas = float(-together[offset] / _spread(together))
         emptied = float(-np.mean([course[offset] for course in courses]))
         found.append(
-            (-float(whole[:, offset].sum()), Found(lattice.name, lattice.hop, offset, sigmas, emptied))
+            (
+                -float(whole[:, offset].sum()),
+                Found(lattice.name, lattice.hop, lattice.step, offset, sigmas, emptied),
+            )
         )
     # one lattice shows a little on others too, with nearly as much agreement: the fullest is it
     most = max((one.sigmas for _, one in found), default=0.0)
@@ -115,11 +122,11 @@ def lattices(rate: int) -> list[Lattice]:
     plain = [(576, "sine"), (1024, "sine"), (1024, "vorbis")]
     if rate < FEWER_BELOW_HZ:
         plain.append((512, "vorbis"))
-    return [Lattice("MP3", BANDS * LONG, hybrid), *map(_plain, plain)]
+    return [Lattice("MP3", BANDS * LONG, BANDS * LONG, hybrid), *map(_plain, plain)]
 
 
 def _course(lattice: Lattice, segment: Singles, rate: int) -> Floats | None:
-    """The mean logarithm of the lines from each start on, less what is usual around: (hop,)."""
+    """Mean logarithm of the lines from each start on, less what is usual around; the least of each step."""
     half_hz = rate / 2
     low, high = (
         round(hz / half_hz * lattice.hop) for hz in (LOWEST_HZ, min(HIGHEST_HZ, HIGHEST_SHARE * half_hz))
@@ -133,7 +140,9 @@ def _course(lattice: Lattice, segment: Singles, rate: int) -> Floats | None:
     share /= level[clear]
     share += EMPTY + np.float32(ROUNDING) / level[clear]
     course = np.log(share, out=share).mean(axis=1, dtype=np.float64)
-    return np.asarray(course - median_filter(course, SLOW, mode="reflect"), np.float64)
+    course -= median_filter(course, SLOW, mode="reflect")
+    least = course.reshape(-1, lattice.step).min(axis=0)
+    return np.asarray(least - np.median(least), np.float64)
 
 
 def _spread(course: Floats) -> float:
@@ -158,7 +167,8 @@ def _plain(given: tuple[int, str]) -> Lattice:
         folded = np.concatenate((-third[:, ::-1] - fourth, first - second[:, ::-1]), axis=1)
         return np.asarray(fft.dct(folded, type=4, norm="ortho", axis=1, overwrite_x=True))
 
-    return Lattice({(576, "sine"): "MDCT"}.get(given, "AAC" if kind == "sine" else "Vorbis"), bins, lines)
+    name = {(576, "sine"): "MDCT"}.get(given, "AAC" if kind == "sine" else "Vorbis")
+    return Lattice(name, bins, bins if kind == "sine" else VORBIS_STEP, lines)
 
 
 @lru_cache(maxsize=1)

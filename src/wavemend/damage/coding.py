@@ -32,14 +32,12 @@ TILT_DB = (5.0, 6.0, 5.5, 5.5, 4.5, 4.0, 3.5)  # by which that rises in an octav
 HOLES_DB = (-38.0, -46.0, -52.0, -56.0, -64.0, -70.0, -80.0)  # below the loudest band nothing is kept
 MIDDLE_HZ = 2_000.0
 
-PER_PART, PARTS, PART_S = (
-    6,
-    4,
-    60.0,
-)  # segments that are looked at together; parts of a recording, at least so long
+PER_PART = 8  # segments that are looked at together
+PARTS, PART_S = 4, 60.0  # a recording is looked at in so many parts, at most, of at least this length
+PIECES = 6  # of a segment, of which the quietest counts
 LEAST = 1e-4  # mean difference of neighbouring samples: what is quieter tells nothing
 LOUDEST = 100.0  # what is far above full scale is no sound
-SIGMAS, SURE_SIGMAS = 6.0, 9.0  # that a lattice stands out by; without a coder up to 5.4
+SIGMAS, SURE_SIGMAS = 6.5, 9.0  # that a lattice stands out by; without a coder up to 5.9
 SEVERE = 10.0  # mean logarithm of power that is missing in a line
 
 FRAME = "frame_samples"
@@ -175,8 +173,9 @@ class CodingDetector:
     def _look(self, window: Window) -> None:
         if window.length == coders.SEGMENT:
             sound = np.clip(window.chunk, -LOUDEST, LOUDEST).mean(axis=0)
-            # coders show at high frequencies, and loud ones hide the rounding of samples
-            rank = np.abs(np.diff(sound)).mean()
+            # coders show at high frequencies; loud ones hide the rounding of samples, steady ones are coded
+            # in long frames
+            rank = np.abs(np.diff(sound, append=sound[-1:])).reshape(PIECES, -1).mean(axis=1).min()
             place = window.start // coders.SEGMENT
             self._loudest.offer(place, rank[np.newaxis], np.append(np.float32(place), sound)[np.newaxis])
 
