@@ -13,7 +13,7 @@ from scipy.linalg.lapack import dposv as posv
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from wavemend.core import ar, impulses
-from wavemend.core.bursts import NONE, ORDER, Bursts, Floats, Ints, Mask, candidates, explain
+from wavemend.core.bursts import NONE, ORDER, Bursts, Floats, Mask, candidates, explain
 from wavemend.core.types import merge_spans, runs
 
 APART_MS = 0.25  # between candidates of one pass
@@ -161,21 +161,16 @@ def _crowded(burst: Mask, error: Floats, rate: int) -> Mask:
     share = uniform_filter1d(burst.astype(np.float64), width)
     least, most = CROWDED
     crowd = share > min(least + CROWDED_TIMES * float(burst.mean()), most)
-    if not crowd.any():
-        return np.asarray(crowd)
-    # mean errors outside of bursts: they are what the sound makes of itself
-    sums, counts = (
-        np.concatenate(([0.0], np.cumsum(x))) for x in (np.where(burst, 0, np.abs(error)), ~burst)
-    )
-    middle = np.arange(len(burst))
-
-    def mean(first: Ints, last: Ints) -> Floats:
-        first, last = (np.clip(edge, 0, len(burst)) for edge in (first, last))
-        return np.asarray((sums[last] - sums[first]) / np.maximum(counts[last] - counts[first], 1))
-
-    before = mean(middle - width // 2 - reach, middle - width // 2)
-    after = mean(middle + width // 2, middle + width // 2 + reach)
-    return np.asarray(maximum_filter1d(crowd & (after > RISES * before), width))
+    onset = np.zeros(len(burst), bool)
+    for first, stop in runs(crowd):
+        # outside of bursts errors are what the sound makes of itself, or what was not found yet: a few, large
+        before, after = (
+            np.log(np.abs(error[a:b][~burst[a:b]]) + SMALLEST)
+            for a, b in ((max(first - reach, 0), first), (stop, stop + reach))
+        )
+        if not len(before) or not len(after) or after.mean() > before.mean() + np.log(RISES):
+            onset[first:stop] = True
+    return np.asarray(maximum_filter1d(onset, width))
 
 
 def _joint(rate: int) -> int:
