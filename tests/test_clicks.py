@@ -191,6 +191,27 @@ def test_a_click_that_explains_nearly_everything_may_leave_more(after_db: float,
     assert not detector.accepts(replace(below, before_db=40 + after_db), amid=False)
 
 
+@pytest.mark.parametrize("apart", [200, 420, 700])
+def test_two_clicks_that_hide_each_other_are_found(apart: int) -> None:
+    """Alike, and within the stretch that each has to stand out from."""
+    damaged = SOUNDS["music"].copy()
+    for at in (50_000, 50_000 + apart):
+        damaged[0, at : at + 3] += 0.3
+    found = damages["clicks"].detect(damaged, MONO)
+    assert [f.region.start for f in found] == [50_000, 50_000 + apart]
+
+
+@pytest.mark.parametrize(("rise_db", "found"), [(0.0, True), (6.0, False)])
+def test_in_noise_a_short_loud_click_is_believed_beside_others(rise_db: float, found: bool) -> None:
+    """It explains little; and what is followed by louder sound is its onset."""
+    bare = Impulse(0, 10, np.zeros(10), 11.0, 1.0, 1.0, 14.0, 0.0, 0.0, rise_db)
+    detector = ClickDetector(MONO)
+    assert not detector._likely(bare, amid=False)
+    detector._sure.append(2)
+    assert detector._likely(bare, amid=False) is found
+    assert not detector._likely(bare, amid=True)
+
+
 def test_a_louder_click_is_more_severe() -> None:
     clean = SOUNDS["music"]
     severities = []

@@ -33,11 +33,7 @@ KINDS = ("tick", "pop", "glitch")
 RATIO = 2.0  # of prediction error, over the largest on each side: below, nothing is looked at
 MIN_BEFORE_DB, MAX_AFTER_DB, MIN_GAIN_DB = 16.0, 6.0, 20.0
 LOUD_BEFORE_DB, LOUD_GAIN_DB, LOUD_PEAK_DB = 12.0, 12.0, 11.0  # for short ones far above the sound
-# From sound that is like noise a prediction takes little, and less stands out from what it leaves. Where the
-# sound goes on as before, so short an impulse is none of its own.
-BARE_MS, BARE_AFTER_DB, BARE_RISE_DB, BARE_GAIN_DB, BARE_PER_MS = 0.6, 4.0, 4.0, 8.5, 5.0
 RING_BEFORE_DB, RING_AFTER_DB, RING_GAIN_DB, RING_PEAK_DB = 8.0, 3.0, 9.0, 6.0  # sound hardly imitates these
-LOUD_RING_DB, LOUD_RING_GAIN_DB = 12.0, 7.0  # and these not at all
 SURE_RING_GAIN_DB = 11.0
 CERTAIN_DB = 60.0  # of gain: no sound imitates this
 RING_HZ, RING_MS = 150.0, 1.9  # pitches and decays on the other side are also those of drums and voices
@@ -49,8 +45,12 @@ LOOKS = 3  # at most: what stood beside something larger is seen once that is ta
 CRACKLED_WINDOWS = 30  # seconds for which a recording that crackled is taken for one that does
 # Where clicks were found beyond doubt, others are to be expected, and need less proof; amid crackle, which
 # looks like that, they do not.
-EXPECTED, EXPECTING_WINDOWS = 3, 10
+EXPECTED, EXPECTING_WINDOWS = 2, 10
 EXPECTED_BEFORE_DB, EXPECTED_GAIN_DB = 12.0, 13.0
+LOUD_RING_DB, LOUD_RING_GAIN_DB = 12.0, 7.0
+# From sound that is like noise a prediction takes little, and less stands out from what it leaves. Where the
+# sound goes on as before, so short an impulse is none of its own.
+BARE_MS, BARE_AFTER_DB, BARE_RISE_DB, BARE_GAIN_DB, BARE_PER_MS = 0.6, 4.0, 4.0, 8.5, 5.0
 RATIO_AMID, MIN_AMID_DB, AMID_PEAK_DB = 1.2, 6.0, 10.0  # there, once crackle is taken out
 AMID_MS, AMID_DECAY_MS = 0.8, 0.17  # there: what is shorter is left to decrackle
 SHORT = "short_amid_crackle"
@@ -202,7 +202,7 @@ class ClickDetector:
             if impulse is None:
                 continue
             sure = self.accepts(impulse, amid)
-            if not sure and (amid or sum(self._sure) < EXPECTED or not self._expected(impulse)):
+            if not self._likely(impulse, amid):
                 continue
             if _overlaps(channels[index], impulse, taken):
                 continue
@@ -245,10 +245,10 @@ class ClickDetector:
         for near, far in ((first, second), (second, first)):
             rough = self._examined(sound, near)
             two = self._examined(_free(sound, rough), far) if rough else None
-            if two is None or not self.accepts(two, amid=False):
+            if two is None or not self._likely(two, amid=False):
                 continue
             one = self._examined(_free(sound, two), near)
-            if one is None or not self.accepts(one, amid=False):
+            if one is None or not self._likely(one, amid=False):
                 continue
             if one.stop <= two.start or two.stop <= one.start:
                 return [one, two]
@@ -277,11 +277,23 @@ class ClickDetector:
         width_ms = 1000 * (impulse.stop - impulse.start) / self._rate
         return width_ms >= AMID_MS and _stands_amid(impulse, _gain_db(impulse), width_ms)
 
+    def _likely(self, impulse: Impulse, amid: bool) -> bool:
+        """Whether it is accepted, or likely to be one more where there are others."""
+        if self.accepts(impulse, amid):
+            return True
+        return not amid and sum(self._sure) >= EXPECTED and self._expected(impulse)
+
     def _expected(self, impulse: Impulse) -> bool:
-        """Whether it is likely to be one more, where there are others."""
         gain_db, width_ms = _gain_db(impulse), 1000 * (impulse.stop - impulse.start) / self._rate
-        if impulse.peak_db < MIN_PEAK_DB or impulse.after_db > _most_left_db(gain_db) or impulse.ring_hz:
+        if impulse.peak_db < MIN_PEAK_DB or impulse.after_db > _most_left_db(gain_db):
             return False
+        if impulse.ring_hz:
+            heard = impulse.ring_hz >= RING_HZ and impulse.decay_ms <= RING_MS
+            loud = impulse.peak_db >= LOUD_RING_DB and impulse.after_db <= RING_AFTER_DB
+            return heard and loud and gain_db >= LOUD_RING_GAIN_DB
+        steady = impulse.after_db <= BARE_AFTER_DB and impulse.rise_db <= BARE_RISE_DB
+        if width_ms <= BARE_MS and impulse.peak_db >= LOUD_PEAK_DB and steady:
+            return gain_db >= BARE_GAIN_DB + BARE_PER_MS * width_ms
         return impulse.before_db >= EXPECTED_BEFORE_DB and gain_db >= EXPECTED_GAIN_DB + min(
             4.0 * width_ms, 20.0
         )
@@ -336,9 +348,6 @@ def _stands(impulse: Impulse, gain_db: float, width_ms: float) -> bool:
         return True
     if impulse.peak_db < LOUD_PEAK_DB:
         return False
-    steady = impulse.after_db <= BARE_AFTER_DB and impulse.rise_db <= BARE_RISE_DB
-    if width_ms <= BARE_MS and steady:
-        return gain_db >= BARE_GAIN_DB + BARE_PER_MS * width_ms
     return impulse.before_db >= LOUD_BEFORE_DB and gain_db >= LOUD_GAIN_DB + min(12.0 * width_ms, 22.0)
 
 
@@ -350,12 +359,8 @@ def _rings(impulse: Impulse, gain_db: float, width_ms: float) -> bool:
         return gain_db >= CERTAIN_DB
     if gain_db >= SURE_RING_GAIN_DB + width_ms:
         return True
-    if impulse.after_db > RING_AFTER_DB:
-        return False
-    if impulse.peak_db >= LOUD_RING_DB:
-        return gain_db >= LOUD_RING_GAIN_DB
     loud = impulse.peak_db >= RING_PEAK_DB and impulse.before_db >= RING_BEFORE_DB
-    return loud and gain_db >= RING_GAIN_DB
+    return loud and impulse.after_db <= RING_AFTER_DB and gain_db >= RING_GAIN_DB
 
 
 def _most_left_db(gain_db: float) -> float:
