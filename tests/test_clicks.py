@@ -191,7 +191,7 @@ def test_a_click_that_explains_nearly_everything_may_leave_more(after_db: float,
     assert not detector.accepts(replace(below, before_db=40 + after_db), amid=False)
 
 
-@pytest.mark.parametrize("apart", [200, 420, 700])
+@pytest.mark.parametrize("apart", [300, 420, 700])
 def test_two_clicks_that_hide_each_other_are_found(apart: int) -> None:
     """Alike, and within the stretch that each has to stand out from."""
     damaged = SOUNDS["music"].copy()
