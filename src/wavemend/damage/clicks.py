@@ -236,7 +236,7 @@ class ClickDetector:
             for impulse in both:
                 found.append((channel, impulse))
                 if window.lead <= impulse.start < window.lead + window.length:
-                    self._sure[-1] += 1
+                    self._sure[-1] += self.accepts(impulse, amid=False)
                     self._keep(window, channel, impulse, ratio)
         return found
 

@@ -41,7 +41,8 @@ SIGMAS, SURE_SIGMAS = 6.5, 9.0  # that a lattice stands out by; without a coder 
 SEVERE = 10.0  # mean logarithm of power that is missing in a line
 
 FRAME = "frame_samples"
-"""The measure of coding whose lattice was found: 576 as of MP3, 1024 as of AAC or Vorbis."""
+"""The measure of coding whose lattice was found: 576 as of MP3, 1024 as of AAC or Vorbis. Frames begin at
+`frame_starts` and multiples of that later, of Vorbis multiples of 64."""
 
 Mono = npt.NDArray[np.float32]
 
