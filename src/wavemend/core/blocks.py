@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from wavemend.core.types import Samples
+from wavemend.core.types import Finding, Samples
 
 
 class Queue:
@@ -95,3 +96,28 @@ class Grid:
         self._done = start + length
         self._held.drop(self._done - self.left)
         return Window(samples, start - first, length, start)
+
+
+class Search(ABC):
+    """A detector that looks at one window of its grid after the other, and says at the end what it found."""
+
+    _grid: Grid
+
+    def push(self, block: Samples) -> None:
+        """Take the next samples, (channels, samples)."""
+        for window in self._grid.push(block):
+            self._look(window)
+
+    def finish(self) -> Sequence[Finding]:
+        """The recording has ended: what was found, in order."""
+        for window in self._grid.flush():
+            self._look(window)
+        return self._conclude()
+
+    @abstractmethod
+    def _look(self, window: Window) -> None:
+        """Look at the next window."""
+
+    @abstractmethod
+    def _conclude(self) -> Sequence[Finding]:
+        """What was found in all of them."""

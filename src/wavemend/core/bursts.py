@@ -32,10 +32,7 @@ REACH = 6  # decays after which a burst is over
 SLOWEST = 8.0  # samples: what rings on longer, at high rates, is several bursts
 EARLY = 2  # samples before a candidate that may be the burst's
 TAIL = 5.0  # what a large error of the sound costs, besides its logarithm
-FAR, FAR_COSTS = (
-    10.0,
-    1.0,
-)  # logarithm of an error over the usual, squared, beyond which it costs so much more
+FAR, FAR_COSTS = 10.0, 1.0  # logarithm of a squared error over the usual, beyond which it costs more
 RINGS_FROM, RING_SHARE, RING_COSTS = 300.0, 0.5, 5.0  # cost of the errors, and share of them that rings
 LOOSE = 0.1  # times its envelope: the spread of what rings
 
@@ -134,13 +131,12 @@ def explain(
     apart = np.abs(np.subtract.outer(np.arange(longest), np.arange(longest)))
     gram = np.asarray(ar.autocorrelation(a, longest - 1), np.float64)[which][:, apart]
     trial = _Trial(rows, own, power, gram, proof)
+    every = np.arange(len(places))
     for offset in range(EARLY + 1):
         for k in COARSE:
-            trial.offer(
-                np.arange(len(places)), offset, decays[k], _length(decays[k]), 1.0, all_robust or k < 2
-            )
+            trial.offer(every, offset, decays[k], _length(decays[k]), 1.0, all_robust or k < 2)
         for length in FLAT:
-            trial.offer(np.arange(len(places)), offset, np.inf, length, 1.0, all_robust)
+            trial.offer(every, offset, np.inf, length, 1.0, all_robust)
     for offset in range(EARLY + 1):
         here = np.flatnonzero(trial.offset == offset)
         for k, decay in enumerate(decays) if here.size else ():

@@ -72,7 +72,7 @@ class Lattice:
 
 @dataclass(frozen=True)
 class Found:
-    """The lattice on which the most lines are empty, from the samples `offset`, offset + step, … on.
+    """The lattice on which the most lines are empty, from sample `offset` on and every step of it later.
 
     `sigmas` is how far these starts stand out from all others, `emptied` by how much less there is in a
     line, as a mean difference of natural logarithms of power.
@@ -80,7 +80,6 @@ class Found:
 
     lattice: str
     hop: int
-    step: int
     offset: int
     sigmas: float
     emptied: float
@@ -105,12 +104,8 @@ def search(segments: Sequence[Singles], starts: Sequence[int], rate: int) -> Fou
         offset = int(np.argmin(together))
         sigmas = float(-together[offset] / _spread(together))
         emptied = float(-np.mean([course[offset] for course in courses]))
-        found.append(
-            (
-                -float(whole[:, offset].sum()),
-                Found(lattice.name, lattice.hop, lattice.step, offset, sigmas, emptied),
-            )
-        )
+        strength = -float(whole[:, offset].sum())
+        found.append((strength, Found(lattice.name, lattice.hop, offset, sigmas, emptied)))
     # one lattice shows a little on others too, with nearly as much agreement: the fullest is it
     most = max((one.sigmas for _, one in found), default=0.0)
     agreed = [(strength, one) for strength, one in found if one.sigmas >= SIMILAR * most]
@@ -119,10 +114,9 @@ def search(segments: Sequence[Singles], starts: Sequence[int], rate: int) -> Fou
 
 def lattices(rate: int) -> list[Lattice]:
     """Those that coders use at this sample rate: MP3, then MDCTs of several lengths and windows."""
-    plain = [(576, "sine"), (1024, "sine"), (1024, "vorbis")]
-    if rate < FEWER_BELOW_HZ:
-        plain.append((512, "vorbis"))
-    return [Lattice("MP3", BANDS * LONG, BANDS * LONG, hybrid), *map(_plain, plain)]
+    mp3 = Lattice("MP3", BANDS * LONG, BANDS * LONG, hybrid)
+    found = [mp3, _plain("MDCT", 576), _plain("AAC", 1024), _plain("Vorbis", 1024)]
+    return [*found, _plain("Vorbis", 512)] if rate < FEWER_BELOW_HZ else found
 
 
 def _course(lattice: Lattice, segment: Singles, rate: int) -> Floats | None:
@@ -150,25 +144,29 @@ def _spread(course: Floats) -> float:
     return max(1.4826 * float(np.median(np.abs(course - np.median(course)))), 1e-9)
 
 
-def _window(kind: str, bins: int) -> Singles:
-    place = np.sin(np.pi / 2 / bins * (np.arange(2 * bins) + 0.5))
-    return np.asarray(place if kind == "sine" else np.sin(np.pi / 2 * place**2), np.float32)
+def mdct(first: Singles, second: Singles) -> Singles:
+    """The lines of frames (frames, lines), given as their halves, windowed: (frames, lines), even many."""
+    mid = first.shape[1] // 2
+    folded = np.concatenate(
+        (-second[:, mid - 1 :: -1] - second[:, mid:], first[:, :mid] - first[:, : mid - 1 : -1]), axis=1
+    )
+    return np.asarray(fft.dct(folded, type=4, norm="ortho", axis=1))
 
 
 @lru_cache(maxsize=8)
-def _plain(given: tuple[int, str]) -> Lattice:
-    """An MDCT of so many lines under a window of twice the length."""
-    bins, kind = given
-    window, mid = _window(kind, bins), bins // 2
+def _plain(name: str, bins: int) -> Lattice:
+    """An MDCT of so many lines under a sine window of twice the length, or under that of Vorbis."""
+    window = np.sin(np.pi / 2 / bins * (np.arange(2 * bins) + 0.5))
+    step = bins
+    if name == "Vorbis":
+        window, step = np.sin(np.pi / 2 * window**2), VORBIS_STEP
+    window = window.astype(np.float32)
 
     def lines(segment: Singles) -> Singles:
         frames = sliding_window_view(segment, 2 * bins)[:bins] * window
-        first, second, third, fourth = (frames[:, k * mid : (k + 1) * mid] for k in range(4))
-        folded = np.concatenate((-third[:, ::-1] - fourth, first - second[:, ::-1]), axis=1)
-        return np.asarray(fft.dct(folded, type=4, norm="ortho", axis=1, overwrite_x=True))
+        return mdct(frames[:, :bins], frames[:, bins:])
 
-    name = {(576, "sine"): "MDCT"}.get(given, "AAC" if kind == "sine" else "Vorbis")
-    return Lattice(name, bins, bins if kind == "sine" else VORBIS_STEP, lines)
+    return Lattice(name, bins, step, lines)
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavemend.core import ar
-from wavemend.core.blocks import Grid, Window
+from wavemend.core.blocks import Grid, Search, Window
 from wavemend.core.types import Finding, Format, Region, Samples
 
 Floats = npt.NDArray[np.float64]
@@ -48,7 +48,7 @@ class _Open:
     edge: _Edge
 
 
-class HoleDetector:
+class HoleDetector(Search):
     """Finds holes longer than `shortest_s`, up to `longest_s`, per channel, as findings named `damage`.
 
     They are of one value, or with `quiet` of next to nothing.
@@ -71,13 +71,7 @@ class HoleDetector:
         self._found: dict[tuple[int, int], dict[int, tuple[float, float]]] = {}
         self._perhaps: dict[tuple[int, int], list[int]] = {}
 
-    def push(self, block: Samples) -> None:
-        for window in self._grid.push(block):
-            self._look(window)
-
-    def finish(self) -> Sequence[Finding]:
-        for window in self._grid.flush():
-            self._look(window)
+    def _conclude(self) -> Sequence[Finding]:
         findings = []
         for (start, stop), channels in sorted(self._found.items()):
             # what is a hole in one channel is one in those that are flat at the same samples, too

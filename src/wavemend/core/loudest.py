@@ -12,12 +12,13 @@ class Loudest:
     """Keeps the loudest piece of each of at most `count` stretches, which get longer as it goes on.
 
     `pieces` is (rows, count, length); `ranks`, (rows, count), says how loud each is, 0 where there is none
-    yet; `each` how many places there are in a stretch.
+    yet, and `places` where it was; `each` is how many places there are in a stretch.
     """
 
     def __init__(self, rows: int, count: int, length: int) -> None:
         self.pieces = np.zeros((rows, count, length), np.float32)
         self.ranks = np.zeros((rows, count))
+        self.places = np.zeros((rows, count), np.intp)
         self.each = 1
 
     def offer(self, place: int, ranks: npt.NDArray[np.floating], pieces: Samples) -> None:
@@ -28,7 +29,7 @@ class Loudest:
             self._widen()
             stretch //= 2
         for row in np.flatnonzero(ranks > self.ranks[:, stretch]):
-            self.ranks[row, stretch] = ranks[row]
+            self.ranks[row, stretch], self.places[row, stretch] = ranks[row], place
             self.pieces[row, stretch] = pieces[row]
 
     def _widen(self) -> None:
@@ -36,6 +37,10 @@ class Loudest:
         self.each *= 2
         later = self.ranks[:, 1::2] > self.ranks[:, ::2]
         half = self.ranks.shape[1] // 2
-        for held, louder in ((self.ranks, later), (self.pieces, later[:, :, np.newaxis])):
+        for held, louder in (
+            (self.ranks, later),
+            (self.places, later),
+            (self.pieces, later[:, :, np.newaxis]),
+        ):
             held[:, :half] = np.where(louder, held[:, 1::2], held[:, ::2])
             held[:, half:] = 0

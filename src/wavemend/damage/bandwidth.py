@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, signal
 
-from wavemend.core.blocks import Grid, Window
+from wavemend.core.blocks import Grid, Search, Window
 from wavemend.core.params import Param
 from wavemend.core.types import Finding, Format, Region, Samples
 from wavemend.damage import Damage, Drawn
@@ -59,7 +59,7 @@ def apply(samples: Samples, format: Format, drawn: Drawn) -> Samples:
     return np.asarray(signal.sosfilt(sos, samples, axis=1), np.float32)
 
 
-class BandwidthDetector:
+class BandwidthDetector(Search):
     """The mean spectrum of the louder frames, a few a second, all channels together."""
 
     def __init__(self, format: Format) -> None:
@@ -71,18 +71,12 @@ class BandwidthDetector:
         self._sum = np.zeros(self._n_fft // 2 + 1)
         self._frames = 0
 
-    def push(self, block: Samples) -> None:
-        for window in self._grid.push(block):
-            self._take(window)
-
-    def finish(self) -> Sequence[Finding]:
-        for window in self._grid.flush():
-            self._take(window)
+    def _conclude(self) -> Sequence[Finding]:
         if self._frames < MIN_FRAMES:
             return []
         return self._judge(self._sum / self._frames)
 
-    def _take(self, window: Window) -> None:
+    def _look(self, window: Window) -> None:
         part = window.chunk[:, : self._n_fft]
         if part.shape[1] < self._n_fft or float(np.mean(part**2)) < QUIET**2:
             return

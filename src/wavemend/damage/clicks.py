@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from wavemend.core import crackling, impulses
-from wavemend.core.blocks import Grid, Window
+from wavemend.core.blocks import Grid, Search, Window
 from wavemend.core.impulses import Floats, Impulse
 from wavemend.core.params import Param
 from wavemend.core.types import Finding, Format, Measure, Region, Samples
@@ -128,7 +128,7 @@ def apply(samples: Samples, format: Format, drawn: Drawn) -> Samples:
     return out.astype(np.float32)
 
 
-class ClickDetector:
+class ClickDetector(Search):
     """Looks through chunks of a second, with what lies around them."""
 
     def __init__(self, format: Format) -> None:
@@ -143,13 +143,7 @@ class ClickDetector:
         self._sure: deque[int] = deque(maxlen=EXPECTING_WINDOWS)  # clicks without doubt, window by window
         self._found: dict[tuple[int, int], Finding] = {}
 
-    def push(self, block: Samples) -> None:
-        for window in self._grid.push(block):
-            self._look(window)
-
-    def finish(self) -> Sequence[Finding]:
-        for window in self._grid.flush():
-            self._look(window)
+    def _conclude(self) -> Sequence[Finding]:
         kept: list[Finding] = []
         last: dict[int, Finding] = {}
         for (channel, start), finding in sorted(self._found.items(), key=lambda item: item[0]):
@@ -201,16 +195,13 @@ class ClickDetector:
             impulse = impulses.examine(sound, at, self._rate, MIN_AMID_DB if amid else LOUD_RING_GAIN_DB)
             if impulse is None:
                 continue
-            sure = self.accepts(impulse, amid)
             if not self._likely(impulse, amid):
                 continue
             if _overlaps(channels[index], impulse, taken):
                 continue
             if not _overlaps(channels[index], impulse, found):
                 found.append((channels[index], impulse))
-            if window.lead <= at < window.lead + window.length:
-                self._sure[-1] += sure
-                self._keep(window, channels[index], impulse, ratio)
+            self._keep(window, at, channels[index], impulse, ratio, amid)
         if not amid:
             found += self._search_twins(window, samples, channels, [*taken, *found])
         return found
@@ -235,9 +226,7 @@ class ClickDetector:
                 continue
             for impulse in both:
                 found.append((channel, impulse))
-                if window.lead <= impulse.start < window.lead + window.length:
-                    self._sure[-1] += self.accepts(impulse, amid=False)
-                    self._keep(window, channel, impulse, ratio)
+                self._keep(window, impulse.start, channel, impulse, ratio, amid=False)
         return found
 
     def _twins(self, sound: Floats, first: int, second: int) -> list[Impulse]:
@@ -257,9 +246,14 @@ class ClickDetector:
     def _examined(self, sound: Floats, at: int) -> Impulse | None:
         return impulses.examine(sound, at, self._rate, LOUD_RING_GAIN_DB)
 
-    def _keep(self, window: Window, channel: int, impulse: Impulse, ratio: float) -> None:
-        finding = self._finding(impulse, channel, window.start - window.lead, ratio)
-        self._found[channel, finding.region.start] = finding
+    def _keep(
+        self, window: Window, at: int, channel: int, impulse: Impulse, ratio: float, amid: bool
+    ) -> None:
+        """Count and report one that begins at sample `at` of the window, if that is in its chunk."""
+        if window.lead <= at < window.lead + window.length:
+            self._sure[-1] += self.accepts(impulse, amid)
+            finding = self._finding(impulse, channel, window.start - window.lead, ratio)
+            self._found[channel, finding.region.start] = finding
 
     def accepts(self, impulse: Impulse, amid: bool) -> bool:
         """Whether an impulse is one that was added; `amid`, where a disc crackles and that is taken out."""

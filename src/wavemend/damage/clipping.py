@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from wavemend.core.blocks import Grid, Window
+from wavemend.core.blocks import Grid, Search, Window
 from wavemend.core.params import Param
 from wavemend.core.tops import Stretch, TopsFinder
 from wavemend.core.types import Finding, Format, Region, Samples, merge_spans, runs
@@ -143,7 +143,7 @@ class _Level:
         return abs(level - self.level) <= 2 * max(tolerance, self.tolerance)
 
 
-class ClippingDetector:
+class ClippingDetector(Search):
     """Looks in blocks of 50 ms at the samples nearest to the extremes."""
 
     def __init__(self, format: Format) -> None:
@@ -153,13 +153,7 @@ class ClippingDetector:
         self._levels: list[tuple[list[_Level], list[_Level]]] = [([], []) for _ in range(format.channels)]
         self._coded = TopsFinder(format)
 
-    def push(self, block: Samples) -> None:
-        for window in self._grid.push(block):
-            self._look(window)
-
-    def finish(self) -> Sequence[Finding]:
-        for window in self._grid.flush():
-            self._look(window)
+    def _conclude(self) -> Sequence[Finding]:
         return _findings(self._levels, self._block, self._coded.finish())
 
     def _look(self, window: Window) -> None:

@@ -5,6 +5,10 @@ low-pass, and pre-echo as long as the frame. The transform is the MDCT of Prince
 (1987) with a sine window; steps grow with the power 3/4, as in MP3 and AAC; noise follows a
 simple masking rule and rises with frequency. Band limits are those that LAME 3.100 chooses, noise by
 band is fitted to what it leaves of music and speech.
+
+Found by its lattice: transformed from the same samples on as the coder did, decoded sound has far more empty
+lines than from any other (`core/coders`). That lasts as long as nobody changes speed or sample rate;
+what low rates do to the sound itself is left to the learned diagnosis.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from wavemend.core import coders
-from wavemend.core.blocks import Grid, Window
+from wavemend.core.blocks import Grid, Search, Window
 from wavemend.core.loudest import Loudest
 from wavemend.core.params import Param
 from wavemend.core.types import Finding, Format, Region, Samples
@@ -92,11 +96,8 @@ def coded(sound: Mono, rate: int, drawn: Drawn) -> Mono:
     halves = padded.reshape(blocks + 1, bins)
     window = np.sin(np.pi / 2 / bins * (np.arange(2 * bins, dtype=np.float32) + np.float32(0.5)))
     first, second = halves[:-1] * window[:bins], halves[1:] * window[bins:]
+    lines = _quantise(coders.mdct(first, second), rate, drawn)
     mid = bins // 2
-    folded = np.concatenate(
-        (-second[:, mid - 1 :: -1] - second[:, mid:], first[:, :mid] - first[:, : mid - 1 : -1]), axis=1
-    )
-    lines = _quantise(fft.dct(folded, type=4, norm="ortho", axis=1), rate, drawn)
     folded = fft.dct(lines, type=4, norm="ortho", axis=1)
     low, high = folded[:, :mid], folded[:, mid:]
     out = np.zeros_like(halves)
@@ -141,21 +142,15 @@ def _severity(kbps: float) -> float:
     return float(np.clip(np.log2(256 / kbps) / 4, 0.02, 1.0))
 
 
-class CodingDetector:
+class CodingDetector(Search):
     """Keeps the loudest segments of the channels' mean, and looks for a lattice in them at the end."""
 
     def __init__(self, format: Format) -> None:
         self._rate = format.sample_rate
         self._grid = Grid(format.channels, hop=coders.SEGMENT)
-        self._loudest = Loudest(1, PARTS * PER_PART, 1 + coders.SEGMENT)  # each after its place
+        self._loudest = Loudest(1, PARTS * PER_PART, coders.SEGMENT)
 
-    def push(self, block: Samples) -> None:
-        for window in self._grid.push(block):
-            self._look(window)
-
-    def finish(self) -> Sequence[Finding]:
-        for window in self._grid.flush():
-            self._look(window)
+    def _conclude(self) -> Sequence[Finding]:
         if self._rate > HIGHEST_RATE:
             return []
         length = self._grid.received
@@ -177,19 +172,17 @@ class CodingDetector:
             # coders show at high frequencies; loud ones hide the rounding of samples, steady ones are coded
             # in long frames
             rank = np.abs(np.diff(sound, append=sound[-1:])).reshape(PIECES, -1).mean(axis=1).min()
-            place = window.start // coders.SEGMENT
-            self._loudest.offer(place, rank[np.newaxis], np.append(np.float32(place), sound)[np.newaxis])
+            self._loudest.offer(window.start // coders.SEGMENT, rank[np.newaxis], sound[np.newaxis])
 
     def _coder(self, start: int, stop: int) -> coders.Found | None:
         """What coded samples start to stop, from the loudest segment of each of PER_PART pieces of them."""
         kept, ranks = self._loudest.pieces[0], self._loudest.ranks[0]
-        at = kept[:, 0].astype(np.intp) * coders.SEGMENT
-        piece = np.where((at >= start) & (at < stop), (at - start) * PER_PART // max(stop - start, 1), -1)
-        piece[ranks < LEAST] = -1
-        chosen = [
-            max(np.flatnonzero(piece == k), key=lambda i: ranks[i]) for k in np.unique(piece[piece >= 0])
-        ]
-        coder = coders.search(kept[chosen, 1:], at[chosen], self._rate) if chosen else None
+        at = self._loudest.places[0] * coders.SEGMENT
+        within = (at >= start) & (at < stop) & (ranks >= LEAST)
+        piece = np.where(within, (at - start) * PER_PART // max(stop - start, 1), -1)
+        own = (np.flatnonzero(piece == k) for k in range(PER_PART))
+        chosen = [mine[np.argmax(ranks[mine])] for mine in own if len(mine)]
+        coder = coders.search([kept[i] for i in chosen], at[chosen], self._rate) if chosen else None
         return coder if coder and coder.sigmas >= SIGMAS else None
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wavemend.core import crackling, impulses, specks
-from wavemend.core.blocks import Grid, Window
+from wavemend.core.blocks import Grid, Search, Window
 from wavemend.core.params import Param
 from wavemend.core.recent import Recent
 from wavemend.core.types import Finding, Format, Region, Samples, runs
@@ -131,7 +131,7 @@ class Surfaces:
         return many
 
 
-class CrackleDetector:
+class CrackleDetector(Search):
     """Counts impulses in each second and channel."""
 
     def __init__(self, format: Format) -> None:
@@ -143,13 +143,7 @@ class CrackleDetector:
         )
         self._seen: list[list[tuple[int, int, float, float]]] = [[] for _ in range(format.channels)]
 
-    def push(self, block: Samples) -> None:
-        for window in self._grid.push(block):
-            self._count(window)
-
-    def finish(self) -> Sequence[Finding]:
-        for window in self._grid.flush():
-            self._count(window)
+    def _conclude(self) -> Sequence[Finding]:
         findings = [
             self._finding(channel, passage)
             for channel in range(self._channels)
@@ -157,7 +151,7 @@ class CrackleDetector:
         ]
         return sorted(findings, key=lambda f: (f.region.start, f.region.channels or ()))
 
-    def _count(self, window: Window) -> None:
+    def _look(self, window: Window) -> None:
         stop = window.start + window.length
         for channel, heard in enumerate(self._surfaces.hear(window)):
             if heard.crackles:

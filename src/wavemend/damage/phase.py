@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from wavemend.core.blocks import Grid, Window
+from wavemend.core.blocks import Grid, Search, Window
 from wavemend.core.params import Param
 from wavemend.core.types import Finding, Format, Region, Samples
 from wavemend.damage import Damage, Drawn
@@ -68,7 +68,7 @@ def apply(samples: Samples, format: Format, drawn: Drawn) -> Samples:
     return out
 
 
-class PhaseDetector:
+class PhaseDetector(Search):
     """Levels and correlations of half-second stretches, kept as counts and sums."""
 
     def __init__(self, format: Format) -> None:
@@ -81,13 +81,7 @@ class PhaseDetector:
         self._product = 0.0
         self._delays: dict[int, int] = {}
 
-    def push(self, block: Samples) -> None:
-        for window in self._grid.push(block):
-            self._take(window)
-
-    def finish(self) -> Sequence[Finding]:
-        for window in self._grid.flush():
-            self._take(window)
+    def _conclude(self) -> Sequence[Finding]:
         if self._judged < MIN_STRETCHES:
             return []
         needed = AGREEING * self._judged
@@ -133,7 +127,7 @@ class PhaseDetector:
     ) -> Finding:
         return Finding("phase", Region(0, self._grid.received, channels), severity, confidence, measures)
 
-    def _take(self, window: Window) -> None:
+    def _look(self, window: Window) -> None:
         if self._format.channels != 2 or window.length < self._grid.hop // 2:
             return
         left, right = window.chunk

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wavemend.core.bending import FRAME_MS, Bending, Bent, Curve, search, telling
-from wavemend.core.blocks import Grid, Window
+from wavemend.core.blocks import Grid, Search, Window
 from wavemend.core.loudest import Loudest
 from wavemend.core.noise import frame_length
 from wavemend.core.params import Param
@@ -81,7 +81,7 @@ def _bent(x: npt.NDArray[np.float64], curve: str) -> npt.NDArray[np.float64]:
     return np.asarray((np.tanh(x + TAPE_BIAS) - offset) / (1 - offset**2))
 
 
-class SaturationDetector:
+class SaturationDetector(Search):
     """Keeps the loudest frames, channel by channel, and looks for curves at the end."""
 
     def __init__(self, format: Format) -> None:
@@ -91,13 +91,7 @@ class SaturationDetector:
         self._loudest = Loudest(format.channels, KEPT, 2 * half)
         self._kept, self._peaks = self._loudest.pieces, self._loudest.ranks
 
-    def push(self, block: Samples) -> None:
-        for window in self._grid.push(block):
-            self._look(window)
-
-    def finish(self) -> Sequence[Finding]:
-        for window in self._grid.flush():
-            self._look(window)
+    def _conclude(self) -> Sequence[Finding]:
         found = [one for channel in range(len(self._kept)) for one in self._bent(channel)]
         return sorted(_fitted(found, len(self._kept), self._grid.received), key=lambda f: f.region.start)
 
